@@ -1,0 +1,41 @@
+//! Working memory of one thread, for kernels that unpack weights before they multiply.
+
+/// Rows that a product unpacks at once, at most, over all tiers.
+pub(crate) const PANEL_ROWS: usize = 16;
+
+/// A cache line; the unit of scratch memory, so that every buffer in it is aligned.
+#[derive(Clone, Copy, Debug)]
+#[repr(C, align(64))]
+pub(crate) struct Line(pub(crate) [u8; 64]);
+
+/// Aligned working memory of one thread. Allocated once, when a session is planned.
+#[derive(Debug)]
+pub struct Scratch {
+    lines: Vec<Line>,
+    max_k: usize,
+}
+
+impl Scratch {
+    /// Memory for products with rows of at most `max_k` weights, and attention with heads of at most that.
+    pub fn new(max_k: usize) -> Self {
+        Self { lines: vec![Line([0; 64]); Self::bytes(max_k) / 64], max_k }
+    }
+
+    /// Bytes that [`new`](Self::new) takes: a panel of [`PANEL_ROWS`] rows as `i8` (`max_k` bytes each), with
+    /// up to one `f32` scale and one `f32` offset per 32 weights, and 64 KiB for what is independent of `k`.
+    pub const fn bytes(max_k: usize) -> usize {
+        let k = max_k.next_multiple_of(256);
+        PANEL_ROWS * (k + k / 32 * 8) + (64 << 10)
+    }
+
+    /// Panics if rows of `k` do not fit.
+    pub(crate) fn reserve_check(&self, k: usize) {
+        assert!(k <= self.max_k, "scratch is for rows of {}, not {k}", self.max_k);
+    }
+
+    /// All of it, 64-byte aligned.
+    #[allow(dead_code, reason = "used by the tiers that unpack")]
+    pub(crate) fn lines(&mut self) -> &mut [Line] {
+        &mut self.lines
+    }
+}

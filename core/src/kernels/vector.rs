@@ -1,0 +1,68 @@
+//! Sixteen `f32` lanes: the smallest set of operations that the float kernels need.
+//!
+//! [`generic`](super::generic) is written once over this trait; a tier gives it registers (one of 512 bits, two of
+//! 256, four of 128, or an array). Every operation is exact or correctly rounded, so all implementations agree bit
+//! for bit; that is why there is no reciprocal estimate here.
+
+/// Sixteen lanes of `f32`.
+///
+/// Implementations belong to a tier and may use its instructions: a value may only be made inside a function that
+/// runs after the tier's `supported()` said yes, and methods must inline into one with its `#[target_feature]`s.
+pub(crate) trait F32x16: Copy {
+    /// All lanes `x`.
+    fn splat(x: f32) -> Self;
+    /// Loads 16 values.
+    fn load(x: &[f32; 16]) -> Self;
+    /// Stores 16 values.
+    fn store(self, out: &mut [f32; 16]);
+    /// Widens 16 f16 values.
+    fn load_f16(x: &[u16; 16]) -> Self;
+    /// Rounds to f16, nearest even; overflow gives infinity, NaN stays NaN (any payload).
+    fn store_f16(self, out: &mut [u16; 16]);
+    /// Widens 16 bf16 values (the upper half of an f32).
+    fn load_bf16(x: &[u16; 16]) -> Self;
+    fn add(self, b: Self) -> Self;
+    fn sub(self, b: Self) -> Self;
+    fn mul(self, b: Self) -> Self;
+    fn div(self, b: Self) -> Self;
+    /// `self * b + c`, rounded once.
+    fn fma(self, b: Self, c: Self) -> Self;
+    /// `if self > b { self } else { b }`: `b` when either is NaN.
+    fn max(self, b: Self) -> Self;
+    /// `if self < b { self } else { b }`: `b` when either is NaN.
+    fn min(self, b: Self) -> Self;
+    /// Clears the sign.
+    fn abs(self) -> Self;
+    /// Rounds to an integer, ties to even. Exact for every finite value.
+    fn round(self) -> Self;
+    /// `2^n` for integral lanes in -126..=127; any bits for others.
+    fn exp2i(self) -> Self;
+    /// Tree sum: 16 -> 8 -> 4 -> 2 -> 1, lane `i` plus lane `i + half`.
+    fn reduce_add(self) -> f32;
+    /// Tree maximum in the same order, with [`max`](Self::max)'s rule.
+    fn reduce_max(self) -> f32;
+
+    /// Loads up to 16 values; the lanes beyond are `fill`.
+    #[inline(always)]
+    fn load_partial(x: &[f32], fill: f32) -> Self {
+        let mut full = [fill; 16];
+        full[..x.len()].copy_from_slice(x);
+        Self::load(&full)
+    }
+
+    /// Stores the first `out.len()` lanes.
+    #[inline(always)]
+    fn store_partial(self, out: &mut [f32]) {
+        let mut full = [0.0; 16];
+        self.store(&mut full);
+        out.copy_from_slice(&full[..out.len()]);
+    }
+
+    /// Widens up to 16 f16 values; the lanes beyond are zero.
+    #[inline(always)]
+    fn load_f16_partial(x: &[u16]) -> Self {
+        let mut full = [0; 16];
+        full[..x.len()].copy_from_slice(x);
+        Self::load_f16(&full)
+    }
+}

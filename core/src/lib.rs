@@ -1,0 +1,9 @@
+//! Siskin: an on-device language-model runtime.
+#![deny(missing_docs)]
+
+pub mod error;
+pub mod kernels;
+pub mod quant;
+pub mod tensor;
+
+pub use error::{Error, ErrorKind, Result};

@@ -1,0 +1,13 @@
+//! Borrowed views of numbers: matrices of weights as the file holds them, activations, and outputs.
+//!
+//! Views check their lengths when they are made; whoever holds one need not check again. Matrices are row-major.
+
+mod acts;
+mod cast;
+mod stripe;
+mod view;
+
+pub use self::acts::{Acts, QuantActs};
+pub use self::cast::{blocks, f32s, PlainBlock};
+pub use self::stripe::{Stripe, StripeSource};
+pub use self::view::QMatRef;
