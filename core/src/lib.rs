@@ -2,8 +2,5 @@
 #![deny(missing_docs)]
 
 pub mod error;
-pub mod kernels;
-pub mod quant;
-pub mod tensor;
 
 pub use error::{Error, ErrorKind, Result};
