@@ -2,5 +2,7 @@
 #![deny(missing_docs)]
 
 pub mod error;
+pub mod quant;
+pub mod tensor;
 
 pub use error::{Error, ErrorKind, Result};

@@ -22,7 +22,11 @@ unsafe impl Sync for StripeSource<'_> {}
 impl<'a> StripeSource<'a> {
     /// Borrows `matrix`, `[n, stride]`, for as long as stripes of it live. Panics if the length does not fit.
     pub fn new(matrix: &'a mut [f32], n: usize, stride: usize) -> Self {
-        assert_eq!(Some(matrix.len()), n.checked_mul(stride), "matrix does not have n rows of stride columns");
+        assert_eq!(
+            Some(matrix.len()),
+            n.checked_mul(stride),
+            "matrix does not have n rows of stride columns"
+        );
         Self { ptr: matrix.as_mut_ptr(), n, stride, _matrix: PhantomData }
     }
 

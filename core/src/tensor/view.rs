@@ -2,7 +2,7 @@
 
 use std::ops::Range;
 
-use super::cast::{blocks, PlainBlock};
+use super::cast::{PlainBlock, blocks};
 use crate::error::{Error, ErrorKind, Result};
 use crate::quant::{self, Block, QuantType};
 
