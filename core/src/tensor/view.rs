@@ -80,7 +80,7 @@ impl<'a> QMatRef<'a> {
 macro_rules! define_dequantize {
     ($($variant:ident = $id:literal, $block:ident, $bytes:literal, $name:literal;)+) => {
         /// Decodes a row of type `ty` into `out`. Weights or room left over are ignored.
-        pub fn dequantize(ty: QuantType, bytes: &[u8], out: &mut [f32]) {
+        fn dequantize(ty: QuantType, bytes: &[u8], out: &mut [f32]) {
             match ty {
                 $(QuantType::$variant => dequantize_blocks::<quant::$block>(bytes, out)),+
             }
