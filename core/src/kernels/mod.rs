@@ -24,16 +24,16 @@ mod select;
 mod testing;
 pub(crate) mod vector;
 
-#[cfg(target_arch = "x86_64")]
-mod avx2;
-#[cfg(target_arch = "x86_64")]
-mod avx512_vnni;
-#[cfg(target_arch = "aarch64")]
-mod neon;
-#[cfg(target_arch = "aarch64")]
-mod neon_dotprod;
-#[cfg(target_arch = "aarch64")]
-mod neon_i8mm;
+// #[cfg(target_arch = "x86_64")]
+// mod avx2;
+// #[cfg(target_arch = "x86_64")]
+// mod avx512_vnni;
+// #[cfg(target_arch = "aarch64")]
+// mod neon;
+// #[cfg(target_arch = "aarch64")]
+// mod neon_dotprod;
+// #[cfg(target_arch = "aarch64")]
+// mod neon_i8mm;
 
 use crate::quant::{ActFormat, QuantType};
 use crate::tensor::{Acts, QMatRef, Stripe};
@@ -97,6 +97,9 @@ pub struct AttnState<'a> {
 /// A product: `out[t][r] = dot(weights row r, activations t)`. All lengths are checked before a kernel sees it.
 pub(crate) type MatmulFn = unsafe fn(QMatRef<'_>, &Acts<'_>, &mut Stripe<'_>, &mut Scratch);
 
+/// Quantises one row: `x [k]` to `qs [k]`, scales and sums.
+pub(crate) type QuantizeFn = unsafe fn(&[f32], &mut [i8], &mut [f32], &mut [i16]);
+
 /// One product per weight type, indexed by [`QuantType`].
 #[derive(Clone, Copy)]
 pub(crate) struct MatmulTable([MatmulFn; QuantType::COUNT]);
@@ -121,8 +124,8 @@ pub struct Kernels {
     name: &'static str,
     /// Which types `matmul` has fast code for (for listings).
     matmul: MatmulTable,
-    quantize_q8x32: unsafe fn(&[f32], &mut [i8], &mut [f32], &mut [i16]),
-    quantize_q8x256: unsafe fn(&[f32], &mut [i8], &mut [f32], &mut [i16]),
+    quantize_q8x32: QuantizeFn,
+    quantize_q8x256: QuantizeFn,
     rms_norm: unsafe fn(&mut [f32], &[f32], &[f32], f32),
     rms_norm_inplace: unsafe fn(&mut [f32], &[f32], f32),
     add: unsafe fn(&mut [f32], &[f32]),

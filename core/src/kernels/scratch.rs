@@ -38,4 +38,12 @@ impl Scratch {
     pub(crate) fn lines(&mut self) -> &mut [Line] {
         &mut self.lines
     }
+
+    /// All of it as `f32`.
+    pub(crate) fn f32s(&mut self) -> &mut [f32] {
+        let lines = &mut self.lines;
+        // SAFETY: a line is 64 plain bytes, aligned to 64, so the memory holds 16 initialised `f32` per line, any
+        // bit pattern of which is valid; the result borrows `self` mutably.
+        unsafe { std::slice::from_raw_parts_mut(lines.as_mut_ptr().cast::<f32>(), lines.len() * 16) }
+    }
 }

@@ -9,6 +9,9 @@
 /// Implementations belong to a tier and may use its instructions: a value may only be made inside a function that
 /// runs after the tier's `supported()` said yes, and methods must inline into one with its `#[target_feature]`s.
 pub(crate) trait F32x16: Copy {
+    /// `TILE * TILE` values fit in registers beside `TILE` more: 2, or 4 with 32 registers of 512 bits.
+    const TILE: usize = 2;
+
     /// All lanes `x`.
     fn splat(x: f32) -> Self;
     /// Loads 16 values.
@@ -35,10 +38,16 @@ pub(crate) trait F32x16: Copy {
     fn abs(self) -> Self;
     /// Rounds to an integer, ties to even. Exact for every finite value.
     fn round(self) -> Self;
-    /// `2^n` for integral lanes in -126..=127; any bits for others.
+    /// `2^n` for integral lanes in -126..=127, zero for -127, infinity for 128 (what shifting the biased exponent
+    /// into place gives); any bits for others.
     fn exp2i(self) -> Self;
     /// Tree sum: 16 -> 8 -> 4 -> 2 -> 1, lane `i` plus lane `i + half`.
     fn reduce_add(self) -> f32;
+    /// [`reduce_add`](Self::reduce_add) of each, which together may take fewer shuffles.
+    #[inline(always)]
+    fn reduce_add4(v: [Self; 4]) -> [f32; 4] {
+        [v[0].reduce_add(), v[1].reduce_add(), v[2].reduce_add(), v[3].reduce_add()]
+    }
     /// Tree maximum in the same order, with [`max`](Self::max)'s rule.
     fn reduce_max(self) -> f32;
 
@@ -64,5 +73,13 @@ pub(crate) trait F32x16: Copy {
         let mut full = [0; 16];
         full[..x.len()].copy_from_slice(x);
         Self::load_f16(&full)
+    }
+
+    /// Lane 0.
+    #[inline(always)]
+    fn first(self) -> f32 {
+        let mut full = [0.0; 16];
+        self.store(&mut full);
+        full[0]
     }
 }
