@@ -4,6 +4,9 @@
 pub mod error;
 pub mod kernels;
 pub mod quant;
+pub mod sampler;
+pub mod session;
 pub mod tensor;
+pub mod tokenizer;
 
 pub use error::{Error, ErrorKind, Result};
