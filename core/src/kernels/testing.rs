@@ -1,1 +1,72 @@
-//! Every tier against the scalar one.
+//! The oracle suite: every tier in [`TIERS`], every operation, every type, on awkward shapes and values, must equal
+//! the scalar tier bit for bit (NaN equals NaN); the scalar tier itself is held to an `f64` reference.
+//!
+//! A new tier or type is tested by existing. A tier that this processor lacks is named in the output as skipped. Seeds
+//! are fixed, so a failure repeats.
+
+mod attention;
+mod data;
+mod floats;
+mod products;
+
+use super::select::TIERS;
+use super::{Kernels, scalar};
+use std::io::Write as _;
+
+/// The tiers of this processor, except the scalar one.
+fn fast_tiers() -> impl Iterator<Item = &'static Kernels> {
+    TIERS.iter().filter(|t| (t.supported)()).map(|t| &t.kernels).filter(|k| k.name() != oracle().name())
+}
+
+/// The scalar tier.
+fn oracle() -> &'static Kernels {
+    &scalar::TIER.kernels
+}
+
+/// Equal bits, or both NaN.
+fn same(a: f32, b: f32) -> bool {
+    a.to_bits() == b.to_bits() || (a.is_nan() && b.is_nan())
+}
+
+#[track_caller]
+fn assert_same(got: &[f32], want: &[f32], what: impl FnOnce() -> String) {
+    assert_eq!(got.len(), want.len());
+    if let Some(i) = (0..got.len()).find(|&i| !same(got[i], want[i])) {
+        panic!(
+            "{}: element {i} of {} is {:e} ({:#x}), not {:e} ({:#x})",
+            what(),
+            got.len(),
+            got[i],
+            got[i].to_bits(),
+            want[i],
+            want[i].to_bits()
+        );
+    }
+}
+
+/// Squared error over squared reference.
+fn nmse(got: &[f32], want: &[f64]) -> f64 {
+    let error: f64 = got.iter().zip(want).map(|(&g, w)| (f64::from(g) - w).powi(2)).sum();
+    error / want.iter().map(|w| w * w).sum::<f64>().max(f64::MIN_POSITIVE)
+}
+
+#[test]
+fn which_tiers_are_tested() {
+    // Not `println!`: this must be seen although the test passes.
+    let mut out = std::io::stderr();
+    for tier in TIERS {
+        let name = tier.kernels.name();
+        let text = if (tier.supported)() { "tested" } else { "skipped: not on this processor" };
+        writeln!(out, "kernel tier {name}: {text}").expect("standard error is open");
+    }
+    assert!(Kernels::by_name("scalar").is_some() && Kernels::by_name("no such tier").is_none());
+    assert!(Kernels::tiers().any(|(name, supported)| supported && name == Kernels::best().name()));
+}
+
+#[test]
+fn tier_names_differ() {
+    let mut names: Vec<_> = Kernels::tiers().map(|(name, _)| name).collect();
+    names.sort_unstable();
+    names.dedup();
+    assert_eq!(names.len(), TIERS.len());
+}

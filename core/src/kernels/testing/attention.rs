@@ -1,0 +1,239 @@
+//! Attention over chunks, and their merging.
+
+use super::data::{Floats, Rng};
+use super::{assert_same, fast_tiers, nmse, oracle};
+use crate::kernels::{ATTN_CHUNK, AttnChunk, AttnState, Kernels, Scratch};
+use half::f16;
+
+/// Queries, keys and values of one chunk.
+struct Case {
+    q: Vec<f32>,
+    k: Vec<u16>,
+    v: Vec<u16>,
+    head_dim: usize,
+    stride: usize,
+    len: usize,
+    visible: Vec<(u32, u32)>,
+    softcap: Option<f32>,
+}
+
+/// Owned [`AttnState`].
+#[derive(Clone)]
+struct State {
+    acc: Vec<f32>,
+    max: Vec<f32>,
+    sum: Vec<f32>,
+}
+
+impl State {
+    fn new(n: usize, head_dim: usize) -> Self {
+        // Filled with what must be overwritten.
+        Self { acc: vec![7.0; n * head_dim], max: vec![7.0; n], sum: vec![7.0; n] }
+    }
+
+    fn view(&mut self) -> AttnState<'_> {
+        AttnState { acc: &mut self.acc, max: &mut self.max, sum: &mut self.sum }
+    }
+}
+
+impl Case {
+    fn new(rng: &mut Rng, n_q: usize, head_dim: usize, len: usize, kind: Floats) -> Self {
+        let stride = head_dim + [0, 3, 16, 64][rng.below(4)];
+        let bits = |x: f32| f16::from_f32_const(x).to_bits();
+        let rows = |rng: &mut Rng| rng.floats(len * stride, kind).into_iter().map(bits).collect();
+        let start = rng.below(len + 1);
+        let visible = (0..n_q)
+            .map(|i| match rng.below(4) {
+                0 => (0, len as u32),
+                1 => (0, ((start + i).min(len)) as u32),
+                2 => (start as u32, len as u32),
+                _ => {
+                    let a = rng.below(len + 1);
+                    (a as u32, (a + rng.below(len - a + 1)) as u32)
+                }
+            })
+            .collect();
+        let softcap = (rng.below(3) == 0).then_some(5.0);
+        Self {
+            q: rng.floats(n_q * head_dim, kind),
+            k: rows(rng),
+            v: rows(rng),
+            head_dim,
+            stride,
+            len,
+            visible,
+            softcap,
+        }
+    }
+
+    /// Queries `first..first + n`.
+    fn run(&self, kernels: &Kernels, first: usize, n: usize) -> State {
+        let mut state = State::new(n, self.head_dim);
+        let chunk = AttnChunk {
+            q: &self.q[first * self.head_dim..(first + n) * self.head_dim],
+            head_dim: self.head_dim,
+            k: &self.k,
+            v: &self.v,
+            stride: self.stride,
+            len: self.len,
+            visible: &self.visible[first..first + n],
+            softcap: self.softcap,
+        };
+        kernels.attn_chunk(&chunk, &mut state.view(), &mut Scratch::new(self.head_dim));
+        state
+    }
+}
+
+#[track_caller]
+fn assert_same_state(got: &State, want: &State, what: impl Fn() -> String) {
+    assert_same(&got.max, &want.max, || format!("{} max", what()));
+    assert_same(&got.sum, &want.sum, || format!("{} sum", what()));
+    assert_same(&got.acc, &want.acc, || format!("{} acc", what()));
+}
+
+#[test]
+fn tiers_equal_scalar() {
+    let mut rng = Rng(100);
+    let mut cases = 0;
+    let shapes = (1..=80).map(|hd| (hd, 40)).chain((0..=ATTN_CHUNK).map(|len| (16 * (1 + len % 5), len)));
+    let large = [(96, 256), (128, 256), (256, 256), (256, 17), (512, 33), (1000, 9)];
+    for (head_dim, len) in shapes.chain(large) {
+        for kind in [Floats::Plain, Floats::Special, Floats::Wide] {
+            let n_q = 1 + rng.below(if len > 100 { 7 } else { 21 });
+            let case = Case::new(&mut rng, n_q, head_dim, len, kind);
+            let want = case.run(oracle(), 0, n_q);
+            for tier in fast_tiers() {
+                let what = || format!("{} head_dim={head_dim} len={len} queries={n_q} {kind:?}", tier.name());
+                assert_same_state(&case.run(tier, 0, n_q), &want, what);
+                cases += 1;
+            }
+        }
+    }
+    assert!(fast_tiers().next().is_none() || cases >= 1000, "only {cases} cases");
+}
+
+#[test]
+fn a_query_does_not_see_its_neighbours() {
+    let mut rng = Rng(101);
+    for (head_dim, len) in [(64, 100), (80, 256), (24, 31), (256, 40)] {
+        let n = 37;
+        let case = Case::new(&mut rng, n, head_dim, len, Floats::Plain);
+        for tier in fast_tiers().chain([oracle()]) {
+            let all = case.run(tier, 0, n);
+            for i in 0..n {
+                let one = case.run(tier, i, 1);
+                let part = State {
+                    acc: all.acc[i * head_dim..(i + 1) * head_dim].to_vec(),
+                    max: vec![all.max[i]],
+                    sum: vec![all.sum[i]],
+                };
+                assert_same_state(&one, &part, || format!("{} query {i} of {n}", tier.name()));
+            }
+        }
+    }
+}
+
+#[test]
+fn what_is_not_visible_has_no_influence() {
+    let mut rng = Rng(102);
+    let (n, head_dim, len) = (9, 48, 90);
+    let mut case = Case::new(&mut rng, n, head_dim, len, Floats::Plain);
+    case.visible = (0..n as u32).map(|i| (20 + i, 60 + i)).collect();
+    case.visible[4] = (33, 33);
+    let before: Vec<State> = fast_tiers().chain([oracle()]).map(|k| case.run(k, 0, n)).collect();
+    for p in (0..20).chain(68..len) {
+        case.k[p * case.stride..][..head_dim].fill(f16::NAN.to_bits());
+        case.v[p * case.stride..][..head_dim].fill(f16::INFINITY.to_bits());
+    }
+    // Inside the union of what is seen, but not by the first query.
+    case.v[62 * case.stride..][..head_dim].fill(f16::NAN.to_bits());
+    for (tier, before) in fast_tiers().chain([oracle()]).zip(before) {
+        let after = case.run(tier, 0, n);
+        assert_same(&after.max, &before.max, || tier.name().into());
+        assert_same(&after.acc[..2 * head_dim], &before.acc[..2 * head_dim], || tier.name().into());
+        assert!(after.acc[8 * head_dim..].iter().all(|x| x.is_nan()), "the last query sees the NaN");
+        assert_eq!((after.max[4], after.sum[4]), (f32::NEG_INFINITY, 0.0), "saw nothing");
+        assert_eq!(after.acc[4 * head_dim..5 * head_dim], [0.0; 48], "saw nothing");
+    }
+}
+
+#[test]
+fn merged_chunks_are_close_to_f64() {
+    let mut rng = Rng(103);
+    for (head_dim, chunks, softcap) in [(64, 3, None), (80, 2, Some(4.0)), (20, 4, None)] {
+        let n = 5;
+        let mut cases: Vec<Case> =
+            (0..chunks).map(|_| Case::new(&mut rng, n, head_dim, 100, Floats::Plain)).collect();
+        let q: Vec<f32> = rng.floats(n * head_dim, Floats::Plain).iter().map(|x| x * 0.1).collect();
+        for case in &mut cases {
+            (case.q, case.softcap) = (q.clone(), softcap);
+            case.visible[0] = (0, 0);
+        }
+        cases[1].visible[0] = (50, 60); // one query sees something in one chunk only
+        let merged: Vec<State> = fast_tiers().chain([oracle()]).map(|k| merge(k, &cases)).collect();
+        let want = merged.last().expect("the oracle's");
+        for state in &merged {
+            assert_same_state(state, want, || format!("merged, head_dim={head_dim}"));
+        }
+        for i in 0..n {
+            let got: Vec<f32> =
+                want.acc[i * head_dim..(i + 1) * head_dim].iter().map(|a| a / want.sum[i]).collect();
+            let error = nmse(&got, &attend(&cases, i));
+            assert!(error < 1e-11, "query {i}: error {error:e}");
+        }
+    }
+}
+
+fn merge(kernels: &Kernels, cases: &[Case]) -> State {
+    let n = cases[0].visible.len();
+    let mut state = cases[0].run(kernels, 0, n);
+    for case in &cases[1..] {
+        kernels.attn_merge(&mut state.view(), &case.run(kernels, 0, n).view());
+    }
+    state
+}
+
+/// Attention of query `i` over all chunks, by the textbook.
+fn attend(cases: &[Case], i: usize) -> Vec<f64> {
+    let head_dim = cases[0].head_dim;
+    let wide = |bits: u16| f64::from(f16::from_bits(bits).to_f32_const());
+    let mut out = vec![0.0; head_dim];
+    let mut total = 0.0;
+    for case in cases {
+        for p in case.visible[i].0 as usize..case.visible[i].1 as usize {
+            let key = &case.k[p * case.stride..][..head_dim];
+            let query = &case.q[i * head_dim..][..head_dim];
+            let mut s: f64 = query.iter().zip(key).map(|(&q, &k)| f64::from(q) * wide(k)).sum();
+            if let Some(cap) = case.softcap {
+                s = f64::from(cap) * (s / f64::from(cap)).tanh();
+            }
+            total += s.exp();
+            for (o, &v) in out.iter_mut().zip(&case.v[p * case.stride..]) {
+                *o += s.exp() * wide(v);
+            }
+        }
+    }
+    out.iter().map(|o| o / total).collect()
+}
+
+#[test]
+fn merging_treats_empty_and_nan() {
+    let mut rng = Rng(104);
+    for tier in fast_tiers().chain([oracle()]) {
+        let head_dim = 19;
+        let some = State { acc: rng.floats(head_dim, Floats::Plain), max: vec![1.5], sum: vec![3.0] };
+        let empty = State { acc: vec![0.0; head_dim], max: vec![f32::NEG_INFINITY], sum: vec![0.0] };
+        let nan = State { acc: vec![f32::NAN; head_dim], max: vec![f32::NEG_INFINITY], sum: vec![f32::NAN] };
+        let merged = |a: &State, b: &State| {
+            let (mut a, mut b) = (a.clone(), b.clone());
+            tier.attn_merge(&mut a.view(), &b.view());
+            a
+        };
+        assert_same_state(&merged(&some, &empty), &some, || format!("{} and nothing", tier.name()));
+        assert_same_state(&merged(&empty, &some), &some, || format!("{} into nothing", tier.name()));
+        assert_same_state(&merged(&empty, &empty), &empty, || format!("{} twice nothing", tier.name()));
+        assert!(merged(&some, &nan).acc.iter().all(|x| x.is_nan()), "{}", tier.name());
+        assert!(merged(&nan, &some).sum[0].is_nan(), "{}", tier.name());
+        assert!(merged(&empty, &nan).sum[0].is_nan(), "{}", tier.name());
+    }
+}
