@@ -2,6 +2,7 @@
 #![deny(missing_docs)]
 
 pub mod error;
+pub mod gguf;
 pub mod kernels;
 pub mod quant;
 pub mod sampler;
