@@ -3,7 +3,7 @@
 //! Builds once with `cargo test --no-run`, then runs each test program itself, so that the time of every test is known
 //! without another tool. Lines that tests print with `skipped: ` in front are shown: a skipped test is never silent.
 
-use std::path::PathBuf;
+use std::path::{Path, PathBuf};
 use std::process::{Command, Stdio};
 use std::time::{Duration, Instant};
 
@@ -31,7 +31,8 @@ struct Tally {
 
 pub(crate) fn run(args: &Args) -> Result<(), Failure> {
     let mut tally = Tally::default();
-    for (name, program, folder) in build(args)? {
+    let (programs, libraries) = build(args)?;
+    for (name, program, folder) in programs {
         let started = Instant::now();
         println!("running {name}");
         let mut command = Command::new(&program);
@@ -53,12 +54,17 @@ pub(crate) fn run(args: &Args) -> Result<(), Failure> {
             }
         }
     }
-    doc_tests(args, &mut tally)?;
+    for manifest in &libraries {
+        doc_tests(manifest, args, &mut tally)?;
+    }
     report(&mut tally)
 }
 
-/// Builds the test programs: name, path and the folder to run them in.
-fn build(args: &Args) -> Result<Vec<(String, PathBuf, PathBuf)>, Failure> {
+/// A test program: name, path and the folder to run it in.
+type Program = (String, PathBuf, PathBuf);
+
+/// Builds the test programs; also says which packages have a library, by manifest: those may have doc tests.
+fn build(args: &Args) -> Result<(Vec<Program>, Vec<PathBuf>), Failure> {
     let mut cargo = Command::new(env!("CARGO"));
     cargo.current_dir(workspace_root()).args([
         "test",
@@ -73,7 +79,7 @@ fn build(args: &Args) -> Result<Vec<(String, PathBuf, PathBuf)>, Failure> {
     if !out.status.success() {
         return Err("the tests do not build".into());
     }
-    let mut programs = Vec::new();
+    let (mut programs, mut libraries) = (Vec::new(), Vec::new());
     for line in String::from_utf8(out.stdout)?.lines() {
         let message: serde_json::Value = serde_json::from_str(line)?;
         let (Some(program), Some(manifest)) =
@@ -85,19 +91,18 @@ fn build(args: &Args) -> Result<Vec<(String, PathBuf, PathBuf)>, Failure> {
             let folder = PathBuf::from(manifest).parent().map(PathBuf::from).unwrap_or_default();
             let target = message["target"]["name"].as_str().unwrap_or("?");
             let kind = message["target"]["kind"][0].as_str().unwrap_or("?");
+            if kind == "lib" {
+                libraries.push(PathBuf::from(manifest));
+            }
             programs.push((format!("{target} ({kind})"), PathBuf::from(program), folder));
         }
     }
-    Ok(programs)
+    Ok((programs, libraries))
 }
 
-fn doc_tests(args: &Args, tally: &mut Tally) -> Result<(), Failure> {
+fn doc_tests(manifest: &Path, args: &Args, tally: &mut Tally) -> Result<(), Failure> {
     let mut cargo = Command::new(env!("CARGO"));
-    cargo.current_dir(workspace_root()).args(["test", "--doc"]);
-    match &args.package {
-        Some(p) => cargo.args(["--package", p]),
-        None => cargo.arg("--workspace"),
-    };
+    cargo.args(["test", "--doc", "--manifest-path"]).arg(manifest);
     if let Some(filter) = &args.filter {
         cargo.args(["--", filter]);
     }
