@@ -24,10 +24,10 @@ mod select;
 mod testing;
 pub(crate) mod vector;
 
-// #[cfg(target_arch = "x86_64")]
-// mod avx2;
-// #[cfg(target_arch = "x86_64")]
-// mod avx512_vnni;
+#[cfg(target_arch = "x86_64")]
+mod avx2;
+#[cfg(target_arch = "x86_64")]
+mod avx512_vnni;
 // #[cfg(target_arch = "aarch64")]
 // mod neon;
 // #[cfg(target_arch = "aarch64")]

@@ -11,10 +11,10 @@ pub(crate) struct Tier {
 
 /// THE TABLE: fastest first; scalar last, always present.
 pub(crate) static TIERS: &[&Tier] = &[
-    // #[cfg(target_arch = "x86_64")]
-    // &super::avx512_vnni::TIER,
-    // #[cfg(target_arch = "x86_64")]
-    // &super::avx2::TIER,
+    #[cfg(target_arch = "x86_64")]
+    &super::avx512_vnni::TIER,
+    #[cfg(target_arch = "x86_64")]
+    &super::avx2::TIER,
     // #[cfg(target_arch = "aarch64")]
     // &super::neon_i8mm::TIER,
     // #[cfg(target_arch = "aarch64")]
