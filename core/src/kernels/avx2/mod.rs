@@ -9,7 +9,9 @@ use super::select::Tier;
 /// The tier. `supported` names what the `target_feature` lists name.
 pub(crate) static TIER: Tier = Tier {
     supported: || {
-        is_x86_feature_detected!("avx2") && is_x86_feature_detected!("fma") && is_x86_feature_detected!("f16c")
+        is_x86_feature_detected!("avx2")
+            && is_x86_feature_detected!("fma")
+            && is_x86_feature_detected!("f16c")
     },
     kernels: f32_ops::kernels("x86_64-avx2"),
 };

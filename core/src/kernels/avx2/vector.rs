@@ -50,7 +50,10 @@ impl F32x16 for V {
         // SAFETY: writes the two halves of `out`.
         unsafe {
             _mm_storeu_si128(out.as_mut_ptr().cast(), _mm256_cvtps_ph::<_MM_FROUND_TO_NEAREST_INT>(self.0));
-            _mm_storeu_si128(out[8..].as_mut_ptr().cast(), _mm256_cvtps_ph::<_MM_FROUND_TO_NEAREST_INT>(self.1));
+            _mm_storeu_si128(
+                out[8..].as_mut_ptr().cast(),
+                _mm256_cvtps_ph::<_MM_FROUND_TO_NEAREST_INT>(self.1),
+            );
         }
     }
 
@@ -160,8 +163,10 @@ impl F32x16 for V {
             let b = _mm256_add_ps(v[1].0, v[1].1);
             let c = _mm256_add_ps(v[2].0, v[2].1);
             let d = _mm256_add_ps(v[3].0, v[3].1);
-            let ac = _mm256_add_ps(_mm256_permute2f128_ps::<0x20>(a, c), _mm256_permute2f128_ps::<0x31>(a, c));
-            let bd = _mm256_add_ps(_mm256_permute2f128_ps::<0x20>(b, d), _mm256_permute2f128_ps::<0x31>(b, d));
+            let ac =
+                _mm256_add_ps(_mm256_permute2f128_ps::<0x20>(a, c), _mm256_permute2f128_ps::<0x31>(a, c));
+            let bd =
+                _mm256_add_ps(_mm256_permute2f128_ps::<0x20>(b, d), _mm256_permute2f128_ps::<0x31>(b, d));
             // Each 128 bits: (a, b), then (c, d).
             let two = _mm256_add_ps(_mm256_shuffle_ps::<0x44>(ac, bd), _mm256_shuffle_ps::<0xee>(ac, bd));
             let (ab, cd) = (_mm256_castps256_ps128(two), _mm256_extractf128_ps::<1>(two));
