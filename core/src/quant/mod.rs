@@ -8,7 +8,19 @@
 //!
 //! Every product of a weight row with an activation row is *defined* by [`Block::dot`], block after block in order,
 //! with integer sums inside a block and fused multiply-adds between blocks. Fast kernels reorder only the integer
-//! part, so every instruction set, thread count and batch size gives the same bits.
+//! part, so every instruction set, thread count and batch size gives the same bits. With `d` the scale of the weights,
+//! `d_a` that of the activations, and `q` and `a` the integers (offsets like Q4_0's 8 taken off), one step is:
+//!
+//! ```text
+//! blocks of 32 (Q8x32)         acc = fma(float(sum q a), d * d_a, acc)
+//!   and with a minimum m       acc = fma(m, d_a * float(sum a), acc)
+//! blocks of 256 (Q8x256)       acc = fma(float(sum_j scale_j sum q a), d * d_a, acc)
+//!   and with minimums          acc = fma(float(sum_j min_j sum a), -(dmin * d_a), acc)
+//! float types                  lane = fma(w, a, lane), sixteen lanes, see `crate::kernels`
+//! ```
+//!
+//! The accumulator begins at 0. The integer sums are exact in `i32` (each file says why they cannot overflow) and are
+//! rounded once, to nearest even, by `float`.
 //!
 //! To add a type: one file here and one row in [`with_quant_types!`]. See `docs/adding-a-quant.md`.
 
@@ -28,6 +40,8 @@ mod q5_1;
 mod q5_k;
 mod q6_k;
 mod q8_0;
+#[cfg(test)]
+mod tests;
 
 pub use self::bf16::BlockBF16;
 pub use self::f16::BlockF16;
