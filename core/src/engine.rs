@@ -86,8 +86,9 @@ impl Model {
         let trained = self.spec().context;
         let context = options.context.unwrap_or(trained.min(plan::DEFAULT_CONTEXT));
         let batch = options.batch.min(context);
-        let tables = self.0.file.heap_bytes() + self.0.tokenizer.heap_bytes();
-        Fit::new(&self.0.decoder, (context, batch, self.threads()), self.0.file.mapped_bytes(), tables)
+        // The session keeps a copy of the logits for the sampler.
+        let tables = self.0.file.heap_bytes() + self.0.tokenizer.heap_bytes() + 4 * self.0.tokenizer.len();
+        Fit::new(&self.0.decoder, (context, batch, self.threads()), options.kv_type, self.0.file.mapped_bytes(), tables)
     }
 
     /// The file.

@@ -1,6 +1,7 @@
 //! Sizes before allocation: what a session will take, computed from the specification alone.
 
 use crate::error::{Error, ErrorKind, Result};
+use crate::kv_cache::KvType;
 use crate::model::Decoder;
 
 /// Longest context that a session may have, in tokens.
@@ -44,6 +45,7 @@ impl Fit {
     pub fn new(
         decoder: &Decoder,
         (context, batch, threads): (usize, usize, usize),
+        kv_type: KvType,
         mapped: u64,
         tables: usize,
     ) -> Result<Self> {
@@ -56,10 +58,11 @@ impl Fit {
                 return Err(Error::new(ErrorKind::Limit, message));
             }
         }
-        let too_large = || Error::new(ErrorKind::Limit, format!("a context of {context} tokens cannot be addressed"));
+        let too_large =
+            || Error::new(ErrorKind::Limit, format!("a context of {context} tokens cannot be addressed"));
         let kv_cache = decoder
             .kv_shapes()
-            .try_fold(0usize, |sum, shape| sum.checked_add(shape.bytes(context, batch)?))
+            .try_fold(0usize, |sum, shape| sum.checked_add(shape.bytes(kv_type, context, batch)?))
             .ok_or_else(too_large)?;
         let buffers = decoder.sizes(context, batch, threads).bytes().ok_or_else(too_large)?;
         Ok(Self {

@@ -1,4 +1,4 @@
-//! Keys and values of past positions, in f16, per layer: the whole context, or a ring where attention has a window.
+//! Keys and values of past positions, per layer: the whole context, or a ring where attention has a window.
 //!
 //! A layer's buffer is `[capacity][kv_heads * head_dim]`; position `p` lies in slot `p % capacity`. The capacity is a
 //! multiple of [`ATTN_CHUNK`], so a chunk of positions never wraps. A ring holds the window and one batch: all keys of
@@ -7,7 +7,28 @@
 //! Knows numbers, not models. Memory is reserved at once and touched as positions fill up.
 
 use crate::error::{Error, ErrorKind, Result};
-use crate::kernels::ATTN_CHUNK;
+use crate::kernels::{ATTN_CHUNK, KvRows};
+use crate::tensor::{Either, Rows};
+
+/// How keys and values are stored.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Default)]
+pub enum KvType {
+    /// 16-bit floats.
+    #[default]
+    F16,
+    /// 32-bit floats: twice the memory, for comparisons with a reference.
+    F32,
+}
+
+impl KvType {
+    /// Bytes per element.
+    pub const fn bytes(self) -> usize {
+        match self {
+            KvType::F16 => 2,
+            KvType::F32 => 4,
+        }
+    }
+}
 
 /// What a layer keeps per position, and for how long.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -26,18 +47,16 @@ impl KvShape {
     }
 
     /// Bytes of keys and values; `None` if that overflows.
-    pub fn bytes(&self, context: usize, batch: usize) -> Option<usize> {
-        self.capacity(context, batch).checked_mul(self.row)?.checked_mul(2 * size_of::<u16>())
+    pub fn bytes(&self, ty: KvType, context: usize, batch: usize) -> Option<usize> {
+        self.capacity(context, batch).checked_mul(self.row)?.checked_mul(2 * ty.bytes())
     }
 }
 
 /// One layer's keys and values.
 #[derive(Debug)]
 pub struct LayerCache {
-    /// `[capacity, row]`, f16 bits.
-    pub k: Vec<u16>,
-    /// `[capacity, row]`, f16 bits.
-    pub v: Vec<u16>,
+    k: KvBuf,
+    v: KvBuf,
     /// Positions with room.
     pub capacity: usize,
     /// Elements of a row.
@@ -53,10 +72,49 @@ impl LayerCache {
     }
 
     /// Keys and values from position `first`, a multiple of [`ATTN_CHUNK`], to the end of its chunk.
-    pub fn chunk(&self, first: usize) -> (&[u16], &[u16]) {
+    pub fn chunk(&self, first: usize) -> (KvRows<'_>, KvRows<'_>) {
         let at = self.slot(first) * self.row;
-        let range = at..at + ATTN_CHUNK * self.row;
-        (&self.k[range.clone()], &self.v[range])
+        let end = at + ATTN_CHUNK * self.row;
+        (self.k.part(at, end), self.v.part(at, end))
+    }
+
+    /// Rows of keys and of values for a batch that starts at position `start`.
+    pub fn rows_mut(&mut self, start: usize) -> (KvRowsMut<'_>, KvRowsMut<'_>) {
+        let slot = self.slot(start);
+        (self.k.rows(self.row, slot), self.v.rows(self.row, slot))
+    }
+}
+
+/// Rows of f16 bits or of floats.
+pub type KvRowsMut<'a> = Either<Rows<'a, u16>, Rows<'a, f32>>;
+
+/// `[capacity, row]`.
+#[derive(Debug)]
+enum KvBuf {
+    F16(Vec<u16>),
+    F32(Vec<f32>),
+}
+
+impl KvBuf {
+    fn new(ty: KvType, len: usize) -> Option<Self> {
+        match ty {
+            KvType::F16 => try_zeros(len, |n| vec![0; n]).map(KvBuf::F16),
+            KvType::F32 => try_zeros(len, |n| vec![0.0; n]).map(KvBuf::F32),
+        }
+    }
+
+    fn part(&self, start: usize, end: usize) -> KvRows<'_> {
+        match self {
+            KvBuf::F16(x) => KvRows::F16(&x[start..end]),
+            KvBuf::F32(x) => KvRows::F32(&x[start..end]),
+        }
+    }
+
+    fn rows(&mut self, row: usize, slot: usize) -> KvRowsMut<'_> {
+        match self {
+            KvBuf::F16(x) => Either::A(Rows::ring(x, row, slot)),
+            KvBuf::F32(x) => Either::B(Rows::ring(x, row, slot)),
+        }
     }
 }
 
@@ -76,12 +134,17 @@ impl KvCache {
     ///
     /// # Errors
     /// `Limit` if the sizes overflow or the system has no such memory.
-    pub fn new(shapes: impl Iterator<Item = KvShape>, context: usize, batch: usize) -> Result<Self> {
+    pub fn new(
+        shapes: impl Iterator<Item = KvShape>,
+        ty: KvType,
+        context: usize,
+        batch: usize,
+    ) -> Result<Self> {
         let layers = shapes
             .map(|shape| {
                 let capacity = shape.capacity(context, batch);
                 let len = capacity.checked_mul(shape.row);
-                let zeros = || len.and_then(try_zeros);
+                let zeros = || len.and_then(|len| KvBuf::new(ty, len));
                 let (k, v) = zeros().zip(zeros()).ok_or_else(|| {
                     Error::new(ErrorKind::Limit, format!("no memory for a context of {context} positions"))
                 })?;
@@ -153,13 +216,13 @@ impl KvCache {
 }
 
 /// Zeros without aborting when there is no memory, and without touching the pages.
-fn try_zeros(len: usize) -> Option<Vec<u16>> {
+fn try_zeros<T>(len: usize, zeroed: fn(usize) -> Vec<T>) -> Option<Vec<T>> {
     // `try_reserve` alone would leave memory uninitialised and filling it would touch every page; asking the allocator
     // for zeroed memory is what `vec!` does. So: probe that the size can be had, give it back, take it zeroed.
-    let mut probe: Vec<u16> = Vec::new();
+    let mut probe: Vec<T> = Vec::new();
     probe.try_reserve_exact(len).ok()?;
     drop(probe);
-    Some(vec![0; len])
+    Some(zeroed(len))
 }
 
 #[cfg(test)]
@@ -167,7 +230,7 @@ mod tests {
     use super::*;
 
     fn cache(window: Option<usize>, context: usize, batch: usize) -> KvCache {
-        KvCache::new([KvShape { row: 4, window }].into_iter(), context, batch).expect("small")
+        KvCache::new([KvShape { row: 4, window }].into_iter(), KvType::F16, context, batch).expect("small")
     }
 
     fn fill(cache: &mut KvCache, n: usize) {
@@ -179,10 +242,10 @@ mod tests {
     fn windows_cost_their_window_only() {
         let full = KvShape { row: 256, window: None };
         let ring = KvShape { row: 256, window: Some(512) };
-        assert_eq!(full.bytes(8192, 512), Some(8192 * 256 * 4));
-        assert_eq!(ring.bytes(8192, 512), Some(1024 * 256 * 4));
-        assert_eq!(ring.bytes(300, 512), Some(512 * 256 * 4));
-        assert_eq!(full.bytes(usize::MAX - 600, 1), None);
+        assert_eq!(full.bytes(KvType::F16, 8192, 512), Some(8192 * 256 * 4));
+        assert_eq!(ring.bytes(KvType::F16, 8192, 512), Some(1024 * 256 * 4));
+        assert_eq!(ring.bytes(KvType::F16, 300, 512), Some(512 * 256 * 4));
+        assert_eq!(full.bytes(KvType::F16, usize::MAX - 600, 1), None);
     }
 
     #[test]
@@ -213,7 +276,7 @@ mod tests {
     #[test]
     fn absurd_contexts_are_refused() {
         let shapes = [KvShape { row: 1 << 20, window: None }];
-        let error = KvCache::new(shapes.into_iter(), usize::MAX / 4, 1).expect_err("refused");
+        let error = KvCache::new(shapes.into_iter(), KvType::F32, usize::MAX / 4, 1).expect_err("refused");
         assert_eq!(error.kind(), ErrorKind::Limit);
     }
 }

@@ -72,9 +72,10 @@ impl Sizes {
     /// Bytes of all buffers; `None` if that overflows.
     pub(crate) fn bytes(&self) -> Option<usize> {
         let k = self.widest();
-        let floats = [2 * self.width, k, self.q_row, 2 * self.kv_row, 2 * self.hidden, self.ropes * self.rope_dims]
-            .into_iter()
-            .sum::<usize>();
+        let floats =
+            [2 * self.width, k, self.q_row, 2 * self.kv_row, 2 * self.hidden, self.ropes * self.rope_dims]
+                .into_iter()
+                .sum::<usize>();
         let quant = |wanted: bool, format| if wanted { QuantBuf::row_bytes(format, k) } else { 0 };
         let row = floats * 4
             + quant(self.formats.q8x32, ActFormat::Q8x32)
@@ -213,7 +214,12 @@ struct QuantBuf {
 impl QuantBuf {
     fn new(format: ActFormat, batch: usize, k: usize) -> Self {
         let (scales, sums) = (k.div_ceil(format.block_len()), k.div_ceil(format.sum_len()));
-        Self { format, qs: vec![0; batch * k], scales: vec![0.0; batch * scales], sums: vec![0; batch * sums] }
+        Self {
+            format,
+            qs: vec![0; batch * k],
+            scales: vec![0.0; batch * scales],
+            sums: vec![0; batch * sums],
+        }
     }
 
     const fn row_bytes(format: ActFormat, k: usize) -> usize {

@@ -14,7 +14,7 @@ use super::weights::{Layer, Linear, Vector, Weights};
 use crate::error::{Error, ErrorKind, Result};
 use crate::kernels::Kernels;
 use crate::kv_cache::{KvCache, LayerCache};
-use crate::tensor::Rows;
+use crate::tensor::{Either, Rows};
 use crate::threads::Pool;
 
 /// A bound model: what it is, and its numbers.
@@ -182,14 +182,9 @@ impl Decoder {
 
         // Per position: norm, rotate and scale queries; norm, rotate and store keys; store values.
         let table = &rope[a.rope];
-        let slot = cache.slot(start);
-        let parts = (
-            Rows::new(q, a.q_row()),
-            Rows::new(k, a.kv_row()),
-            Rows::new(v, a.kv_row()),
-            Rows::ring(&mut cache.k, a.kv_row(), slot),
-            Rows::ring(&mut cache.v, a.kv_row(), slot),
-        );
+        let (k_cache, v_cache) = cache.rows_mut(start);
+        let parts =
+            (Rows::new(q, a.q_row()), Rows::new(k, a.kv_row()), Rows::new(v, a.kv_row()), k_cache, v_cache);
         let dims = self.spec.ropes[a.rope].dims;
         cx.pool.rows(locals, n, parts, |_, t, (q, k, v, k_cache, v_cache)| {
             let angles = &table[t * dims..(t + 1) * dims];
@@ -197,8 +192,8 @@ impl Decoder {
             self.prepare_heads(kernels, spec, q, norms.map(|n| n.0.get()), angles);
             kernels.scale(q, a.scale);
             self.prepare_heads(kernels, spec, k, norms.map(|n| n.1.get()), angles);
-            kernels.to_f16(k, k_cache);
-            kernels.to_f16(v, v_cache);
+            store(kernels, k, k_cache);
+            store(kernels, v, v_cache);
         });
 
         // h = attention over the cache, quantised for o.
@@ -230,7 +225,14 @@ impl Decoder {
     }
 
     /// Feed-forward block: `x += attention's output; out = down(act(gate(norm(x))) * up(norm(x)))`.
-    fn feed_forward(&self, cx: &Context<'_>, acts: &mut Activations, spec: &LayerSpec, layer: &Layer, n: usize) {
+    fn feed_forward(
+        &self,
+        cx: &Context<'_>,
+        acts: &mut Activations,
+        spec: &LayerSpec,
+        layer: &Layer,
+        n: usize,
+    ) {
         let (kernels, width, eps) = (cx.kernels, self.spec.width, spec.norm.eps);
         let FfnSpec::Gated { hidden, act } = spec.ffn;
         let Activations { x, out, input, gate, up, locals, .. } = acts;
@@ -245,10 +247,7 @@ impl Decoder {
 
         // gate, up = products of h.
         let (gate, up) = (&mut gate[..n * hidden], &mut up[..n * hidden]);
-        linear::products(cx, locals, input, (n, width), [
-            (&layer.gate, &mut *gate),
-            (&layer.up, &mut *up),
-        ]);
+        linear::products(cx, locals, input, (n, width), [(&layer.gate, &mut *gate), (&layer.up, &mut *up)]);
 
         // h = act(gate) * up, quantised for down.
         let parts = (Rows::new(gate, hidden), Rows::new(up, hidden));
@@ -298,6 +297,14 @@ fn add_output(kernels: &Kernels, x: &mut [f32], out: &mut [f32], post: Option<&V
         kernels.rms_norm_inplace(out, post.get(), eps);
     }
     kernels.add(x, out);
+}
+
+/// Writes one row of keys or values as the cache keeps them.
+fn store(kernels: &Kernels, row: &[f32], to: Either<&mut [u16], &mut [f32]>) {
+    match to {
+        Either::A(f16) => kernels.to_f16(row, f16),
+        Either::B(f32) => f32.copy_from_slice(row),
+    }
 }
 
 /// The formats that `linears` need their shared input in.

@@ -68,7 +68,8 @@ pub(crate) struct Linear {
 impl Linear {
     /// `[rows, cols]`.
     pub(crate) fn mat(&self) -> QMatRef<'_> {
-        QMatRef::new(self.ty, self.rows, self.cols, &self.bytes).expect("the shape was checked when it was bound")
+        QMatRef::new(self.ty, self.rows, self.cols, &self.bytes)
+            .expect("the shape was checked when it was bound")
     }
 
     pub(crate) fn ty(&self) -> QuantType {
@@ -186,7 +187,8 @@ impl Weights {
     /// Heap bytes of vectors that had to be decoded.
     pub(crate) fn heap_bytes(&self) -> usize {
         let of_layer = |l: &Layer| {
-            let norms = [Some(&l.attn_norm), Some(&l.ffn_norm), l.post_attn_norm.as_ref(), l.post_ffn_norm.as_ref()];
+            let norms =
+                [Some(&l.attn_norm), Some(&l.ffn_norm), l.post_attn_norm.as_ref(), l.post_ffn_norm.as_ref()];
             let qk = l.qk_norm.iter().flat_map(|(q, k)| [q, k]);
             let vectors: usize = norms.into_iter().flatten().chain(qk).map(Vector::heap_bytes).sum();
             vectors + size_of::<Layer>()
@@ -211,9 +213,8 @@ impl<'a> Binder<'a> {
 
     /// `<name>.weight`, `[rows, cols]`, and `<name>.bias`, `[rows]`.
     fn linear(&mut self, name: &str, rows: usize, cols: usize, bias: Bias) -> Result<Linear> {
-        let mut linear = self
-            .optional_linear(name, rows, cols)?
-            .ok_or_else(|| missing(&format!("{name}.weight")))?;
+        let mut linear =
+            self.optional_linear(name, rows, cols)?.ok_or_else(|| missing(&format!("{name}.weight")))?;
         let bias_name = format!("{name}.bias");
         linear.bias = match bias {
             Bias::Required => Some(self.vector(&bias_name, rows)?),
@@ -227,7 +228,10 @@ impl<'a> Binder<'a> {
             return Ok(None);
         };
         if info.dims() != [cols, rows] {
-            return Err(shape_error(info, &format!("has dimensions {:?}, expected [{cols}, {rows}]", info.dims())));
+            return Err(shape_error(
+                info,
+                &format!("has dimensions {:?}, expected [{cols}, {rows}]", info.dims()),
+            ));
         }
         let ty = info.quant_type()?;
         QMatRef::new(ty, rows, cols, info.bytes()).map_err(|e| shape_error(info, e.message()))?;

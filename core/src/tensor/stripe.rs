@@ -26,7 +26,11 @@ unsafe impl<T: Send> Sync for StripeSource<'_, T> {}
 impl<'a, T> StripeSource<'a, T> {
     /// Borrows `matrix`, `[n, stride]`, for as long as tiles of it live. Panics if the length does not fit.
     pub fn new(matrix: &'a mut [T], n: usize, stride: usize) -> Self {
-        assert_eq!(Some(matrix.len()), n.checked_mul(stride), "matrix does not have n rows of stride columns");
+        assert_eq!(
+            Some(matrix.len()),
+            n.checked_mul(stride),
+            "matrix does not have n rows of stride columns"
+        );
         Self { ptr: matrix.as_mut_ptr(), n, stride, _matrix: PhantomData }
     }
 
@@ -148,6 +152,36 @@ impl<'a, T: Send> SplitRows for Rows<'a, T> {
         // SAFETY: `at + row_len <= capacity * row_len <= data.len()`. For `i < capacity` the rows of different tasks
         // differ, and the caller asks for each once.
         unsafe { std::slice::from_raw_parts_mut(self.ptr.add(at), self.row_len) }
+    }
+}
+
+/// One of two kinds of parts.
+#[derive(Clone, Copy, Debug)]
+pub enum Either<A, B> {
+    /// The first kind.
+    A(A),
+    /// The second kind.
+    B(B),
+}
+
+impl<A: SplitRows, B: SplitRows> SplitRows for Either<A, B> {
+    type Row = Either<A::Row, B::Row>;
+
+    fn capacity(&self) -> usize {
+        match self {
+            Either::A(a) => a.capacity(),
+            Either::B(b) => b.capacity(),
+        }
+    }
+
+    unsafe fn row(&self, i: usize) -> Self::Row {
+        // SAFETY: the caller's promise about `i` is the part's.
+        unsafe {
+            match self {
+                Either::A(a) => Either::A(a.row(i)),
+                Either::B(b) => Either::B(b.row(i)),
+            }
+        }
     }
 }
 

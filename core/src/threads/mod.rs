@@ -128,7 +128,8 @@ impl Pool {
         f: impl Fn(&mut L, Tile<'_>) + Sync,
     ) {
         let mut grids = grids.into_iter();
-        let plans: [Option<GridPlan<'_>>; MAX_GRIDS] = std::array::from_fn(|_| grids.next().map(GridPlan::new));
+        let plans: [Option<GridPlan<'_>>; MAX_GRIDS] =
+            std::array::from_fn(|_| grids.next().map(GridPlan::new));
         assert!(grids.next().is_none(), "too many grids");
         let tasks = plans.iter().flatten().map(|p| p.tasks).sum();
         self.run_with(locals, tasks, |local, mut task| {

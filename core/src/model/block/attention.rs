@@ -51,8 +51,13 @@ impl Attention<'_> {
     fn by_query(&self, cx: &Context<'_>, locals: &mut [Local], out: &mut [f32]) {
         let (group, head_dim) = (self.group(), self.spec.head_dim);
         let block = (locals[0].visible.len() / group).max(1);
-        let grid =
-            Grid { out, rows: self.n, cols: self.spec.q_row(), tile_rows: block, tile_cols: group * head_dim };
+        let grid = Grid {
+            out,
+            rows: self.n,
+            cols: self.spec.q_row(),
+            tile_rows: block,
+            tile_cols: group * head_dim,
+        };
         cx.pool.tiles(locals, [grid], |local, mut tile| {
             if cx.cancelled() {
                 return;
@@ -111,7 +116,7 @@ impl Attention<'_> {
             clear(&mut state);
             for chunk in 0..all.len() {
                 let cell = &partials[(kv_head * all.len() + chunk) * cell..][..cell];
-                let mut part = part.first(group, head_dim);
+                let part = part.first(group, head_dim);
                 let (acc, rest) = cell.split_at(group * head_dim);
                 part.acc.copy_from_slice(acc);
                 part.max.copy_from_slice(&rest[..group]);
@@ -132,14 +137,20 @@ impl Attention<'_> {
         (from.min(to), to)
     }
 
-    fn chunk<'b>(&'b self, kv_head: usize, chunk: usize, q: &'b [f32], visible: &'b [(u32, u32)]) -> AttnChunk<'b> {
+    fn chunk<'b>(
+        &'b self,
+        kv_head: usize,
+        chunk: usize,
+        q: &'b [f32],
+        visible: &'b [(u32, u32)],
+    ) -> AttnChunk<'b> {
         let (k, v) = self.cache.chunk(chunk * ATTN_CHUNK);
         let at = kv_head * self.spec.head_dim;
         AttnChunk {
             q,
             head_dim: self.spec.head_dim,
-            k: &k[at..],
-            v: &v[at..],
+            k: k.from(at),
+            v: v.from(at),
             stride: self.cache.row,
             len: ATTN_CHUNK,
             visible,

@@ -5,8 +5,8 @@
 //! never scaled. The 27B model scales queries by its width per head instead of the head's size; the format has no key
 //! for that, so it is told by its 62 layers, as in llama.cpp.
 
-use super::hparams::{Common, Hparams};
 use super::Family;
+use super::hparams::{Common, Hparams};
 use crate::error::Result;
 use crate::kernels::{Activation, RopePairing};
 use crate::model::spec::{

@@ -180,7 +180,8 @@ impl Common {
         if let Some(value_length) = h.optional_size("attention.value_length")?
             && value_length != head_dim
         {
-            let message = format!("value heads of {value_length} beside key heads of {head_dim} are not supported");
+            let message =
+                format!("value heads of {value_length} beside key heads of {head_dim} are not supported");
             return Err(Error::new(ErrorKind::Unsupported, message).with_key(h.key("attention.value_length")));
         }
         Ok(Self {
@@ -239,9 +240,8 @@ impl Common {
 
 /// What must hold of every specification, whatever the family: the forward pass relies on it.
 pub(super) fn check(spec: &ModelSpec) -> Result<()> {
-    let fail = |layer: usize, what: String| {
-        Err(Error::new(ErrorKind::Shape, format!("layer {layer}: {what}")))
-    };
+    let fail =
+        |layer: usize, what: String| Err(Error::new(ErrorKind::Shape, format!("layer {layer}: {what}")));
     for (i, layer) in spec.layers.iter().enumerate() {
         let a = &layer.attention;
         if a.heads == 0 || a.kv_heads == 0 || a.heads % a.kv_heads != 0 {

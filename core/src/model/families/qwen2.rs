@@ -8,11 +8,8 @@ use crate::error::Result;
 use crate::kernels::RopePairing;
 use crate::model::spec::{Bias, ModelSpec};
 
-pub(super) static FAMILY: Family = Family {
-    arch: &["qwen2"],
-    serves: "Qwen 2 and 2.5 (Coder, Math), DeepSeek-R1 distills of Qwen",
-    spec,
-};
+pub(super) static FAMILY: Family =
+    Family { arch: &["qwen2"], serves: "Qwen 2 and 2.5 (Coder, Math), DeepSeek-R1 distills of Qwen", spec };
 
 fn spec(h: &Hparams<'_>) -> Result<ModelSpec> {
     Common::read(h)?.plain_decoder(h, RopePairing::Halves, Bias::Required)
