@@ -1,10 +1,7 @@
 //! `cargo xtask`: what the project does to itself. One file per command; `cargo xtask help` lists them.
 #![allow(clippy::print_stdout, clippy::print_stderr, reason = "a command-line tool prints")]
 
-#[cfg(any())]
-mod conformance;
 mod deny;
-mod gen_model;
 mod layering;
 mod models;
 mod scan;
@@ -28,13 +25,8 @@ struct Cli {
 
 #[derive(Subcommand)]
 enum Command {
-    /// Compare the library with reference vectors, layer by layer
-    #[cfg(any())]
-    Conformance(conformance::Args),
     /// Check licences, duplicate versions and sources of the dependencies (deny.toml)
     Deny,
-    /// Write a model of real size with random weights, to measure speed
-    GenModel(gen_model::Args),
     /// Check the module order and the other rules of ARCHITECTURE.md that source text shows
     Layering,
     /// List the largest source files; fail on one that is too long
@@ -47,10 +39,7 @@ enum Command {
 
 fn main() -> ExitCode {
     let result = match Cli::parse().command {
-        #[cfg(any())]
-        Command::Conformance(args) => conformance::run(&args),
         Command::Deny => deny::run(),
-        Command::GenModel(args) => gen_model::run(&args),
         Command::Layering => layering::run(),
         Command::Sizes => sizes::run(),
         Command::Models(args) => models::run(&args),

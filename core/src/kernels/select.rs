@@ -15,12 +15,12 @@ pub(crate) static TIERS: &[&Tier] = &[
     &super::avx512_vnni::TIER,
     #[cfg(target_arch = "x86_64")]
     &super::avx2::TIER,
-    // #[cfg(target_arch = "aarch64")]
-    // &super::neon_i8mm::TIER,
-    // #[cfg(target_arch = "aarch64")]
-    // &super::neon_dotprod::TIER,
-    // #[cfg(target_arch = "aarch64")]
-    // &super::neon::TIER,
+    #[cfg(target_arch = "aarch64")]
+    &super::neon_i8mm::TIER,
+    #[cfg(target_arch = "aarch64")]
+    &super::neon_dotprod::TIER,
+    #[cfg(target_arch = "aarch64")]
+    &super::neon::TIER,
     &super::scalar::TIER,
 ];
 

@@ -1,0 +1,34 @@
+//! ARM with FEAT_I8MM (Cortex-A510, A710, X2, Neoverse V1, Apple M2 and later): SMMLA for several tokens; one token is
+//! multiplied as by [`neon_dotprod`](super::neon_dotprod), because half of every SMMLA would be wasted on it.
+
+mod asm;
+mod micro;
+
+use self::micro::I8mm;
+use super::neon::{self, Weights32, Weights256, product32, product256, with_products};
+use super::neon_dotprod::DotProd;
+use super::select::Tier;
+use super::{Kernels, Scratch};
+use crate::quant::{self, QuantType};
+use crate::tensor::{Acts, QMatRef, Stripe};
+
+pub(super) static TIER: Tier = Tier {
+    supported: || {
+        std::arch::is_aarch64_feature_detected!("dotprod") && std::arch::is_aarch64_feature_detected!("i8mm")
+    },
+    kernels: Kernels {
+        name: "aarch64-neon-i8mm",
+        matmul: with_products!(neon::KERNELS.matmul, q32, q256),
+        ..neon::KERNELS
+    },
+};
+
+#[target_feature(enable = "dotprod,i8mm")]
+fn q32<W: Weights32>(w: QMatRef<'_>, acts: &Acts<'_>, out: &mut Stripe<'_>, scratch: &mut Scratch) {
+    product32::<DotProd, I8mm, W>(w, acts, out, scratch);
+}
+
+#[target_feature(enable = "dotprod,i8mm")]
+fn q256<W: Weights256>(w: QMatRef<'_>, acts: &Acts<'_>, out: &mut Stripe<'_>, scratch: &mut Scratch) {
+    product256::<DotProd, I8mm, W>(w, acts, out, scratch);
+}
