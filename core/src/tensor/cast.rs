@@ -34,6 +34,12 @@ pub fn blocks<B: PlainBlock>(bytes: &[u8]) -> Result<&[B]> {
     Ok(unsafe { std::slice::from_raw_parts(bytes.as_ptr().cast::<B>(), bytes.len() / size) })
 }
 
+/// The bytes of `block`.
+pub(super) fn bytes_of<B: PlainBlock>(block: &B) -> &[u8] {
+    // SAFETY: `PlainBlock` promises no padding, so every byte is initialised; the lifetime is that of `block`.
+    unsafe { std::slice::from_raw_parts(std::ptr::from_ref(block).cast(), size_of::<B>()) }
+}
+
 /// `bytes` as little-endian `f32`s in place, if they are aligned and the machine is little-endian.
 pub fn f32s(bytes: &[u8]) -> Option<&[f32]> {
     if cfg!(target_endian = "big") {

@@ -10,4 +10,4 @@ mod view;
 pub use self::acts::{Acts, QuantActs};
 pub use self::cast::{PlainBlock, blocks, f32s};
 pub use self::stripe::{Stripe, StripeSource};
-pub use self::view::QMatRef;
+pub use self::view::{QMatRef, quantize};

@@ -2,7 +2,7 @@
 
 use std::ops::Range;
 
-use super::cast::{PlainBlock, blocks};
+use super::cast::{PlainBlock, blocks, bytes_of};
 use crate::error::{Error, ErrorKind, Result};
 use crate::quant::{self, Block, QuantType};
 
@@ -88,6 +88,29 @@ macro_rules! define_dequantize {
     };
 }
 quant::with_quant_types!(define_dequantize);
+
+macro_rules! define_quantize {
+    ($($variant:ident = $id:literal, $block:ident, $bytes:literal, $name:literal;)+) => {
+        /// Encodes `x` as type `ty`, plainly ([`Block::quantize`]): for tests and tools.
+        ///
+        /// # Errors
+        /// If `x` is not a whole number of blocks.
+        pub fn quantize(ty: QuantType, x: &[f32]) -> Result<Vec<u8>> {
+            let size = ty.row_bytes(x.len()).ok_or_else(|| {
+                let message = format!("{} values are not a whole number of {ty} blocks", x.len());
+                Error::new(ErrorKind::Shape, message)
+            })?;
+            let mut bytes = Vec::with_capacity(size);
+            for x in x.chunks_exact(ty.block_len()) {
+                match ty {
+                    $(QuantType::$variant => bytes.extend_from_slice(bytes_of(&quant::$block::quantize(x))),)+
+                }
+            }
+            Ok(bytes)
+        }
+    };
+}
+quant::with_quant_types!(define_quantize);
 
 fn dequantize_blocks<B: PlainBlock>(bytes: &[u8], out: &mut [f32]) {
     let whole = bytes.len() - bytes.len() % size_of::<B>();

@@ -1,0 +1,107 @@
+//! The most that one core does: `int8` multiply-adds in registers, and bytes read from memory.
+#![allow(unsafe_code, reason = "the instructions whose peak is measured")]
+
+use std::hint::black_box;
+use std::time::Duration;
+
+use siskin_benches::best_of;
+
+/// Name and operations (two per multiply-add) per second of the best `int8` instruction for tier `tier`.
+pub(crate) fn int8(tier: &str) -> Option<(&'static str, f64)> {
+    const ROUNDS: usize = 100_000;
+    let (name, ops, f): (&str, usize, unsafe fn(usize)) = match tier {
+        #[cfg(target_arch = "x86_64")]
+        "x86_64-avx512-vnni" => ("vpdpbusd zmm", 16 * 64 * 2, x86::vnni),
+        #[cfg(target_arch = "x86_64")]
+        "x86_64-avx2" => ("vpmaddubsw + vpmaddwd ymm", 8 * 32 * 2, x86::avx2),
+        #[cfg(target_arch = "aarch64")]
+        "aarch64-neon-dotprod" => ("sdot", 16 * 16 * 2, arm::sdot),
+        #[cfg(target_arch = "aarch64")]
+        "aarch64-neon-i8mm" => ("smmla", 16 * 32 * 2, arm::smmla),
+        _ => return None,
+    };
+    // SAFETY: the caller has the tier, so the processor has its instructions.
+    let seconds = best_of(Duration::from_millis(200), || unsafe { f(ROUNDS) });
+    Some((name, (ROUNDS * ops) as f64 / seconds))
+}
+
+/// Bytes per second that one core reads from a buffer that no cache holds.
+pub(crate) fn read_bandwidth() -> f64 {
+    let buffer = vec![1u64; 32 << 20];
+    let seconds = best_of(Duration::from_millis(300), || {
+        let mut sums = [0u64; 32];
+        for chunk in buffer.as_chunks::<32>().0 {
+            for (sum, x) in sums.iter_mut().zip(chunk) {
+                *sum ^= x;
+            }
+        }
+        black_box(sums);
+    });
+    (buffer.len() * 8) as f64 / seconds
+}
+
+#[cfg(target_arch = "x86_64")]
+mod x86 {
+    use std::arch::x86_64::*;
+    use std::hint::black_box;
+
+    /// Sixteen independent accumulators per round.
+    #[target_feature(enable = "avx512f,avx512vnni")]
+    pub(super) fn vnni(rounds: usize) {
+        let (a, b) = (_mm512_set1_epi8(black_box(3)), _mm512_set1_epi8(black_box(5)));
+        let mut acc = [_mm512_setzero_si512(); 16];
+        for _ in 0..rounds {
+            for acc in &mut acc {
+                *acc = _mm512_dpbusd_epi32(*acc, a, b);
+            }
+        }
+        black_box(acc);
+    }
+
+    /// Eight independent accumulators per round.
+    #[target_feature(enable = "avx2")]
+    pub(super) fn avx2(rounds: usize) {
+        let (mut a, b) = (_mm256_set1_epi8(black_box(3)), _mm256_set1_epi8(black_box(5)));
+        let ones = _mm256_set1_epi16(1);
+        let mut acc = [_mm256_setzero_si256(); 8];
+        for _ in 0..rounds {
+            a = black_box(a); // otherwise the products are computed once
+            for acc in &mut acc {
+                *acc = _mm256_add_epi32(*acc, _mm256_madd_epi16(_mm256_maddubs_epi16(a, b), ones));
+            }
+        }
+        black_box(acc);
+    }
+}
+
+#[cfg(target_arch = "aarch64")]
+mod arm {
+    use std::arch::aarch64::*;
+    use std::arch::asm;
+    use std::hint::black_box;
+
+    macro_rules! sixteen {
+        ($name:ident, $instruction:literal) => {
+            /// Sixteen independent accumulators per round.
+            ///
+            /// # Safety
+            /// - the processor has the instruction.
+            pub(super) unsafe fn $name(rounds: usize) {
+                // SAFETY: plain NEON, and the instruction that the caller vouches for, on registers only.
+                unsafe {
+                    let (a, b) = (vdupq_n_s8(black_box(3)), vdupq_n_s8(black_box(5)));
+                    let mut acc = [vdupq_n_s32(0); 16];
+                    for _ in 0..rounds {
+                        for acc in &mut acc {
+                            asm!($instruction, inout(vreg) *acc, in(vreg) a, in(vreg) b,
+                                 options(pure, nomem, nostack));
+                        }
+                    }
+                    black_box(acc);
+                }
+            }
+        };
+    }
+    sixteen!(sdot, "sdot {0:v}.4s, {1:v}.16b, {2:v}.16b");
+    sixteen!(smmla, "smmla {0:v}.4s, {1:v}.16b, {2:v}.16b");
+}
