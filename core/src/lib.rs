@@ -1,6 +1,7 @@
 //! Siskin: an on-device language-model runtime.
 #![deny(missing_docs)]
 
+pub mod chat;
 pub mod error;
 pub mod gguf;
 pub mod kernels;
