@@ -74,7 +74,7 @@ impl GgufFile {
     pub fn open(path: impl AsRef<Path>) -> Result<Self> {
         let path = path.as_ref();
         let part = Part::read(Storage::open(path)?)?;
-        Self::new(splits::open_all(path, part).map_err(|e| e.with_file(path))?)
+        splits::open_all(path, part).and_then(Self::new).map_err(|e| e.with_file(path))
     }
 
     /// Maps `len` bytes from byte `offset` of an open file: an asset inside a package, a slice of a bundle. Any

@@ -69,7 +69,7 @@ fn alignment(metadata: &Metadata) -> Result<u64> {
         }
         Some(&Value::U32(a)) => Ok(a.into()),
         Some(other) => {
-            bad(ErrorKind::Format, format!("the alignment is a {}, not a u32", other.kind().name()))
+            bad(ErrorKind::Format, format!("the alignment has type {}, not u32", other.kind().name()))
         }
     }
 }
