@@ -1,6 +1,7 @@
 //! `cargo xtask`: what the project does to itself. One file per command; `cargo xtask help` lists them.
 #![allow(clippy::print_stdout, clippy::print_stderr, reason = "a command-line tool prints")]
 
+mod badfiles;
 mod deny;
 mod layering;
 mod models;
@@ -25,6 +26,8 @@ struct Cli {
 
 #[derive(Subcommand)]
 enum Command {
+    /// Run `siskin check` over malformed model files of the reference set
+    Badfiles(badfiles::Args),
     /// Check licences, duplicate versions and sources of the dependencies (deny.toml)
     Deny,
     /// Check the module order and the other rules of ARCHITECTURE.md that source text shows
@@ -39,6 +42,7 @@ enum Command {
 
 fn main() -> ExitCode {
     let result = match Cli::parse().command {
+        Command::Badfiles(args) => badfiles::run(&args),
         Command::Deny => deny::run(),
         Command::Layering => layering::run(),
         Command::Sizes => sizes::run(),
