@@ -159,8 +159,8 @@ impl Attention {
         let chunk = AttnChunk {
             q: &self.q,
             head_dim: self.head_dim,
-            k: &self.k,
-            v: &self.v,
+            k: siskin::kernels::KvRows::F16(&self.k),
+            v: siskin::kernels::KvRows::F16(&self.v),
             stride: self.head_dim,
             len: Self::LEN,
             visible: &self.visible,

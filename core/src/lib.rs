@@ -5,10 +5,14 @@ pub mod chat;
 pub mod error;
 pub mod gguf;
 pub mod kernels;
+pub mod kv_cache;
+pub mod model;
+pub mod plan;
 pub mod quant;
 pub mod sampler;
 pub mod session;
 pub mod tensor;
+pub mod threads;
 pub mod tokenizer;
 
 pub use error::{Error, ErrorKind, Result};

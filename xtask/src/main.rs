@@ -2,7 +2,12 @@
 #![allow(clippy::print_stdout, clippy::print_stderr, reason = "a command-line tool prints")]
 
 mod badfiles;
+#[cfg(any())]
+mod compare;
+#[cfg(any())]
+mod conformance;
 mod deny;
+mod gen_model;
 mod layering;
 mod models;
 mod scan;
@@ -29,8 +34,16 @@ struct Cli {
 enum Command {
     /// Run `siskin check` over malformed model files of the reference set
     Badfiles(badfiles::Args),
+    #[cfg(any())]
+    /// Compare perplexity, greedy text and speed with llama.cpp's on the same files
+    Compare(compare::Args),
+    #[cfg(any())]
+    /// Compare the library with reference vectors, layer by layer
+    Conformance(conformance::Args),
     /// Check licences, duplicate versions and sources of the dependencies (deny.toml)
     Deny,
+    /// Write a model of real size with random weights, to measure speed
+    GenModel(gen_model::Args),
     /// Check the module order and the other rules of ARCHITECTURE.md that source text shows
     Layering,
     /// List the largest source files; fail on one that is too long
@@ -46,7 +59,12 @@ enum Command {
 fn main() -> ExitCode {
     let result = match Cli::parse().command {
         Command::Badfiles(args) => badfiles::run(&args),
+        #[cfg(any())]
+        Command::Compare(args) => compare::run(&args),
+        #[cfg(any())]
+        Command::Conformance(args) => conformance::run(&args),
         Command::Deny => deny::run(),
+        Command::GenModel(args) => gen_model::run(&args),
         Command::Layering => layering::run(),
         Command::Sizes => sizes::run(),
         Command::Models(args) => models::run(&args),

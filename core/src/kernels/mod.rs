@@ -62,6 +62,39 @@ pub enum Activation {
 /// chunk was computed, so the result does not depend on how chunks are spread over threads.
 pub const ATTN_CHUNK: usize = 256;
 
+/// Keys or values as a cache holds them.
+#[derive(Clone, Copy, Debug)]
+pub enum KvRows<'a> {
+    /// f16 bits.
+    F16(&'a [u16]),
+    /// As they are.
+    F32(&'a [f32]),
+}
+
+impl<'a> KvRows<'a> {
+    /// All but the first `n` elements. Panics if there are fewer.
+    #[must_use]
+    pub fn from(self, n: usize) -> KvRows<'a> {
+        match self {
+            KvRows::F16(x) => KvRows::F16(&x[n..]),
+            KvRows::F32(x) => KvRows::F32(&x[n..]),
+        }
+    }
+
+    /// Elements.
+    pub fn len(&self) -> usize {
+        match self {
+            KvRows::F16(x) => x.len(),
+            KvRows::F32(x) => x.len(),
+        }
+    }
+
+    /// Whether there are none.
+    pub fn is_empty(&self) -> bool {
+        self.len() == 0
+    }
+}
+
 /// One chunk of keys and values met by several queries.
 #[derive(Clone, Copy, Debug)]
 pub struct AttnChunk<'a> {
@@ -69,10 +102,10 @@ pub struct AttnChunk<'a> {
     pub q: &'a [f32],
     /// Elements per head.
     pub head_dim: usize,
-    /// Keys, f16 bits: position `p` of the chunk at `p * stride`, `[len]` positions.
-    pub k: &'a [u16],
-    /// Values, f16 bits, laid out as the keys.
-    pub v: &'a [u16],
+    /// Keys: position `p` of the chunk at `p * stride`, `[len]` positions.
+    pub k: KvRows<'a>,
+    /// Values, laid out as the keys.
+    pub v: KvRows<'a>,
     /// Elements from one position to the next.
     pub stride: usize,
     /// Positions in the chunk, at most [`ATTN_CHUNK`].

@@ -1,27 +1,31 @@
-//! Vertical stripes of an output matrix, so that threads can write disjoint columns of it.
-#![allow(unsafe_code, reason = "splits one mutable matrix by columns, which slices cannot express")]
+//! Disjoint parts of one buffer, so that threads can fill it together.
+//!
+//! Slices cannot say "these columns of every row" or "row `i` for whichever thread asks first"; these types can. They
+//! hold a pointer and check ranges; that no part is handed out twice is the promise of the one caller, the thread
+//! pool.
+#![allow(unsafe_code, reason = "splits one mutable buffer into disjoint parts, which slices cannot express")]
 
 use std::marker::PhantomData;
 use std::ops::Range;
 
-/// A row-major `[n, stride]` matrix that is being handed out in stripes of columns.
-#[derive(Clone, Copy, Debug)]
-pub struct StripeSource<'a> {
-    ptr: *mut f32,
+/// A row-major `[n, stride]` matrix that is being handed out in tiles.
+#[derive(Debug)]
+pub struct StripeSource<'a, T = f32> {
+    ptr: *mut T,
     n: usize,
     stride: usize,
-    _matrix: PhantomData<&'a mut [f32]>,
+    _matrix: PhantomData<&'a mut [T]>,
 }
 
-// SAFETY: a source is only a pointer and two lengths; data is reached through `stripe`, whose caller promises that
-// no column is handed out twice.
-unsafe impl Send for StripeSource<'_> {}
-// SAFETY: as above.
-unsafe impl Sync for StripeSource<'_> {}
+// SAFETY: a source is only a pointer and two lengths; data is reached through `tile`, whose caller promises that no
+// element is handed out twice, so sending one is sending parts of a `&mut [T]`.
+unsafe impl<T: Send> Send for StripeSource<'_, T> {}
+// SAFETY: as above; `tile` on a shared source still hands out disjoint parts only.
+unsafe impl<T: Send> Sync for StripeSource<'_, T> {}
 
-impl<'a> StripeSource<'a> {
-    /// Borrows `matrix`, `[n, stride]`, for as long as stripes of it live. Panics if the length does not fit.
-    pub fn new(matrix: &'a mut [f32], n: usize, stride: usize) -> Self {
+impl<'a, T> StripeSource<'a, T> {
+    /// Borrows `matrix`, `[n, stride]`, for as long as tiles of it live. Panics if the length does not fit.
+    pub fn new(matrix: &'a mut [T], n: usize, stride: usize) -> Self {
         assert_eq!(
             Some(matrix.len()),
             n.checked_mul(stride),
@@ -30,56 +34,224 @@ impl<'a> StripeSource<'a> {
         Self { ptr: matrix.as_mut_ptr(), n, stride, _matrix: PhantomData }
     }
 
+    /// Rows of the whole matrix.
+    pub fn n(&self) -> usize {
+        self.n
+    }
+
     /// Columns of the whole matrix.
     pub fn stride(&self) -> usize {
         self.stride
     }
 
-    /// The columns in `range` of every row. Panics if out of range.
+    /// The columns `cols` of the rows `rows`. Panics if out of range.
     ///
     /// # Safety
-    /// - while the result lives, no other stripe that shares a column with it does.
-    pub unsafe fn stripe(&self, range: Range<usize>) -> Stripe<'a> {
-        assert!(range.start <= range.end && range.end <= self.stride, "columns out of range");
-        // SAFETY: `range.start <= stride`, so the pointer stays inside the matrix (or one past an empty one).
-        let ptr = unsafe { self.ptr.add(if self.n == 0 { 0 } else { range.start }) };
-        Stripe { ptr, n: self.n, width: range.len(), stride: self.stride, _matrix: PhantomData }
+    /// - while the result lives, no other tile that shares an element with it does.
+    pub unsafe fn tile(&self, rows: Range<usize>, cols: Range<usize>) -> Stripe<'a, T> {
+        assert!(rows.start <= rows.end && rows.end <= self.n, "rows out of range");
+        assert!(cols.start <= cols.end && cols.end <= self.stride, "columns out of range");
+        let first = if rows.is_empty() { 0 } else { rows.start * self.stride + cols.start };
+        // SAFETY: `first` is inside the matrix, or the tile is empty and it is 0.
+        let ptr = unsafe { self.ptr.add(first) };
+        Stripe { ptr, n: rows.len(), width: cols.len(), stride: self.stride, _matrix: PhantomData }
     }
 }
 
-/// Some columns of every row of a matrix: `[n, width]`, rows `stride` apart.
+/// A tile of a matrix: `[n, width]`, rows `stride` elements apart.
 #[derive(Debug)]
-pub struct Stripe<'a> {
-    ptr: *mut f32,
+pub struct Stripe<'a, T = f32> {
+    ptr: *mut T,
     n: usize,
     width: usize,
     stride: usize,
-    _matrix: PhantomData<&'a mut [f32]>,
+    _matrix: PhantomData<&'a mut [T]>,
 }
 
-impl<'a> Stripe<'a> {
-    /// The whole of `matrix`, `[n, width]`, as one stripe.
-    pub fn whole(matrix: &'a mut [f32], n: usize, width: usize) -> Self {
+impl<'a, T> Stripe<'a, T> {
+    /// The whole of `matrix`, `[n, width]`, as one tile.
+    pub fn whole(matrix: &'a mut [T], n: usize, width: usize) -> Self {
         let source = StripeSource::new(matrix, n, width);
-        // SAFETY: the only stripe of this source, which ends here.
-        unsafe { source.stripe(0..width) }
+        // SAFETY: the only tile of this source, which ends here.
+        unsafe { source.tile(0..n, 0..width) }
     }
 
-    /// Rows of the matrix: tokens.
+    /// Rows: tokens.
     pub fn n(&self) -> usize {
         self.n
     }
 
-    /// Columns in this stripe: rows of the weights.
+    /// Columns: outputs.
     pub fn width(&self) -> usize {
         self.width
     }
 
-    /// This stripe's part of row `t`, `[width]`. Panics if out of range.
-    pub fn row(&mut self, t: usize) -> &mut [f32] {
+    /// Row `t`, `[width]`. Panics if out of range.
+    pub fn row(&mut self, t: usize) -> &mut [T] {
         assert!(t < self.n, "row out of range");
-        // SAFETY: rows `stride` apart lie inside the matrix for `t < n`; the columns of this stripe are not shared
-        // (`StripeSource::stripe`), and the result borrows `self` mutably.
+        // SAFETY: rows `stride` apart lie inside the matrix for `t < n`; the elements of this tile are not shared
+        // (`StripeSource::tile`), and the result borrows `self` mutably.
         unsafe { std::slice::from_raw_parts_mut(self.ptr.add(t * self.stride), self.width) }
+    }
+}
+
+/// Rows of a buffer that tasks take one by one: `[capacity, row_len]`, task `i` gets row `(start + i) % capacity`.
+#[derive(Debug)]
+pub struct Rows<'a, T> {
+    ptr: *mut T,
+    row_len: usize,
+    start: usize,
+    capacity: usize,
+    _rows: PhantomData<&'a mut [T]>,
+}
+
+// SAFETY: as for `StripeSource`: parts of a `&mut [T]`, handed out once each by `SplitRows::row`'s caller.
+unsafe impl<T: Send> Send for Rows<'_, T> {}
+// SAFETY: as above.
+unsafe impl<T: Send> Sync for Rows<'_, T> {}
+
+impl<'a, T> Rows<'a, T> {
+    /// Rows of `row_len` elements from the start of `data`; what is left over stays untouched.
+    pub fn new(data: &'a mut [T], row_len: usize) -> Self {
+        Self::ring(data, row_len, 0)
+    }
+
+    /// The same, used as a ring that task 0 enters at row `start`.
+    pub fn ring(data: &'a mut [T], row_len: usize, start: usize) -> Self {
+        let capacity = data.len().checked_div(row_len).unwrap_or(usize::MAX);
+        Self { ptr: data.as_mut_ptr(), row_len, start, capacity, _rows: PhantomData }
+    }
+}
+
+/// Something that can be taken apart row by row, one row per task.
+pub trait SplitRows: Sync {
+    /// One task's part.
+    type Row;
+
+    /// How many tasks can have a row each.
+    fn capacity(&self) -> usize;
+
+    /// Task `i`'s part.
+    ///
+    /// # Safety
+    /// - `i < capacity()`;
+    /// - each `i` is asked for at most once while earlier results live.
+    unsafe fn row(&self, i: usize) -> Self::Row;
+}
+
+impl<'a, T: Send> SplitRows for Rows<'a, T> {
+    type Row = &'a mut [T];
+
+    fn capacity(&self) -> usize {
+        self.capacity
+    }
+
+    unsafe fn row(&self, i: usize) -> &'a mut [T] {
+        debug_assert!(i < self.capacity);
+        let at = if self.row_len == 0 { 0 } else { (self.start + i) % self.capacity * self.row_len };
+        // SAFETY: `at + row_len <= capacity * row_len <= data.len()`. For `i < capacity` the rows of different tasks
+        // differ, and the caller asks for each once.
+        unsafe { std::slice::from_raw_parts_mut(self.ptr.add(at), self.row_len) }
+    }
+}
+
+/// One of two kinds of parts.
+#[derive(Clone, Copy, Debug)]
+pub enum Either<A, B> {
+    /// The first kind.
+    A(A),
+    /// The second kind.
+    B(B),
+}
+
+impl<A: SplitRows, B: SplitRows> SplitRows for Either<A, B> {
+    type Row = Either<A::Row, B::Row>;
+
+    fn capacity(&self) -> usize {
+        match self {
+            Either::A(a) => a.capacity(),
+            Either::B(b) => b.capacity(),
+        }
+    }
+
+    unsafe fn row(&self, i: usize) -> Self::Row {
+        // SAFETY: the caller's promise about `i` is the part's.
+        unsafe {
+            match self {
+                Either::A(a) => Either::A(a.row(i)),
+                Either::B(b) => Either::B(b.row(i)),
+            }
+        }
+    }
+}
+
+/// Nothing to split.
+impl SplitRows for () {
+    type Row = ();
+
+    fn capacity(&self) -> usize {
+        usize::MAX
+    }
+
+    unsafe fn row(&self, _: usize) {}
+}
+
+macro_rules! split_tuple {
+    ($($part:ident $index:tt),+) => {
+        impl<$($part: SplitRows),+> SplitRows for ($($part,)+) {
+            type Row = ($($part::Row,)+);
+
+            fn capacity(&self) -> usize {
+                [$(self.$index.capacity()),+].into_iter().min().unwrap_or(0)
+            }
+
+            unsafe fn row(&self, i: usize) -> Self::Row {
+                // SAFETY: the caller's promise about `i` is each part's.
+                unsafe { ($(self.$index.row(i),)+) }
+            }
+        }
+    };
+}
+split_tuple!(A 0, B 1);
+split_tuple!(A 0, B 1, C 2);
+split_tuple!(A 0, B 1, C 2, D 3);
+split_tuple!(A 0, B 1, C 2, D 3, E 4);
+split_tuple!(A 0, B 1, C 2, D 3, E 4, F 5);
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn tiles_address_what_they_say() {
+        let mut data: Vec<f32> = (0..12).map(|i| i as f32).collect();
+        let source = StripeSource::new(&mut data, 3, 4);
+        // SAFETY: the two tiles share no element.
+        let (mut a, mut b) = unsafe { (source.tile(1..3, 0..2), source.tile(0..1, 2..4)) };
+        assert_eq!(a.row(1), [8.0, 9.0]);
+        a.row(0)[1] = -1.0;
+        b.row(0)[0] = -2.0;
+        assert_eq!(data, [0.0, 1.0, -2.0, 3.0, 4.0, -1.0, 6.0, 7.0, 8.0, 9.0, 10.0, 11.0]);
+    }
+
+    #[test]
+    fn rings_wrap() {
+        let mut data = [0u16; 6];
+        let rows = Rows::ring(&mut data, 2, 2);
+        assert_eq!(rows.capacity(), 3);
+        for i in 0..2 {
+            // SAFETY: each row is asked for once.
+            unsafe { rows.row(i) }.fill(i as u16 + 1);
+        }
+        assert_eq!(data, [2, 2, 0, 0, 1, 1]);
+    }
+
+    #[test]
+    #[should_panic(expected = "out of range")]
+    fn tiles_outside_panic() {
+        let mut data = [0.0f32; 4];
+        let source = StripeSource::new(&mut data, 2, 2);
+        // SAFETY: the only tile.
+        let _ = unsafe { source.tile(0..3, 0..2) };
     }
 }

@@ -7,12 +7,12 @@
 //! 3. `e_p = exp(score - max)`; their sum in sixteen lanes, position `p` in lane `p % 16`, and the tree;
 //! 4. accumulator element `d` = fused multiply-adds of `e_p * value[p][d]` over the visible positions in order.
 //!
-//! Keys and values are widened from f16 once per block of [`QUERIES`] queries, [`SPAN`] positions at a time, so that
+//! Keys and values are widened to f32 once per block of [`QUERIES`] queries, [`SPAN`] positions at a time, so that
 //! they are met in the first-level cache.
 
 use super::exp::{exp, tanh};
 use crate::kernels::vector::F32x16;
-use crate::kernels::{ATTN_CHUNK, AttnChunk, AttnState, Scratch};
+use crate::kernels::{ATTN_CHUNK, AttnChunk, AttnState, KvRows, Scratch};
 
 /// Queries that share widened keys and values.
 const QUERIES: usize = 16;
@@ -92,7 +92,7 @@ fn union(visible: &[(u32, u32)]) -> (usize, usize) {
 /// Rows `p..p + len` of keys or values as `f32`, `[len, padded]`, zeros beyond `head_dim`.
 #[inline(always)]
 fn widen<V: F32x16>(
-    rows: &[u16],
+    rows: KvRows<'_>,
     chunk: &AttnChunk<'_>,
     p: usize,
     len: usize,
@@ -101,8 +101,17 @@ fn widen<V: F32x16>(
 ) {
     for i in 0..len {
         let at = (p + i) * chunk.stride;
+        let out = &mut wide[i * padded..(i + 1) * padded];
+        let rows = match rows {
+            KvRows::F16(rows) => rows,
+            KvRows::F32(rows) => {
+                out[..chunk.head_dim].copy_from_slice(&rows[at..at + chunk.head_dim]);
+                out[chunk.head_dim..].fill(0.0);
+                continue;
+            }
+        };
         let (row, rest) = rows[at..at + chunk.head_dim].as_chunks::<16>();
-        let (out, _) = wide[i * padded..(i + 1) * padded].as_chunks_mut::<16>();
+        let (out, _) = out.as_chunks_mut::<16>();
         for (row, out) in row.iter().zip(out.iter_mut()) {
             V::load_f16(row).store(out);
         }

@@ -2,7 +2,7 @@
 
 use super::data::{Floats, Rng};
 use super::{assert_same, fast_tiers, nmse, oracle};
-use crate::kernels::{ATTN_CHUNK, AttnChunk, AttnState, Kernels, Scratch};
+use crate::kernels::{ATTN_CHUNK, AttnChunk, AttnState, Kernels, KvRows, Scratch};
 use half::f16;
 
 /// Queries, keys and values of one chunk.
@@ -68,12 +68,22 @@ impl Case {
 
     /// Queries `first..first + n`.
     fn run(&self, kernels: &Kernels, first: usize, n: usize) -> State {
+        let state = self.run_on(kernels, first, n, KvRows::F16(&self.k), KvRows::F16(&self.v));
+        let wide =
+            |rows: &[u16]| rows.iter().map(|&x| f16::from_bits(x).to_f32_const()).collect::<Vec<f32>>();
+        let (k, v) = (wide(&self.k), wide(&self.v));
+        let wide = self.run_on(kernels, first, n, KvRows::F32(&k), KvRows::F32(&v));
+        assert_same_state(&wide, &state, || "f32 rows".to_owned());
+        state
+    }
+
+    fn run_on(&self, kernels: &Kernels, first: usize, n: usize, k: KvRows<'_>, v: KvRows<'_>) -> State {
         let mut state = State::new(n, self.head_dim);
         let chunk = AttnChunk {
             q: &self.q[first * self.head_dim..(first + n) * self.head_dim],
             head_dim: self.head_dim,
-            k: &self.k,
-            v: &self.v,
+            k,
+            v,
             stride: self.stride,
             len: self.len,
             visible: &self.visible[first..first + n],

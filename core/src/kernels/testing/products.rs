@@ -64,7 +64,7 @@ impl Product {
         let mut out = vec![GUARD; n * (rows + 3)];
         let source = StripeSource::new(&mut out, n, rows + 3);
         // SAFETY: the only stripe.
-        let mut stripe = unsafe { source.stripe(1..rows + 1) };
+        let mut stripe = unsafe { source.tile(0..n, 1..rows + 1) };
         kernels.matmul(w, &self.acts.view(t0, n), &mut stripe, &mut Scratch::new(self.k));
         let mut inside = Vec::with_capacity(n * rows);
         for row in out.chunks_exact(rows + 3) {

@@ -1,0 +1,138 @@
+//! [`Model`]: the immutable bundle that sessions share: file, weights, tokenizer, template, kernels, threads.
+
+use std::path::Path;
+use std::sync::Arc;
+
+use crate::chat::ChatTemplate;
+use crate::error::{Error, ErrorKind, Result};
+use crate::gguf::GgufFile;
+use crate::kernels::Kernels;
+use crate::model::{Decoder, ModelSpec};
+use crate::plan::{self, Fit};
+use crate::session::{Session, SessionOptions};
+use crate::threads::{Pool, default_threads};
+use crate::tokenizer::Tokenizer;
+
+/// How to run a model.
+#[derive(Clone, Debug, Default)]
+pub struct ModelOptions {
+    /// Threads, the caller's included; by default one per fast core that the process may use.
+    pub threads: Option<usize>,
+    /// Name of the kernel tier, see [`Kernels::tiers`]; by default the fastest that the processor runs.
+    pub kernels: Option<String>,
+}
+
+/// An opened model, ready for sessions. Cheap to clone; immutable; shared freely between threads.
+#[derive(Clone, Debug)]
+pub struct Model(Arc<Inner>);
+
+#[derive(Debug)]
+struct Inner {
+    file: GgufFile,
+    decoder: Decoder,
+    tokenizer: Tokenizer,
+    template: Option<ChatTemplate>,
+    kernels: &'static Kernels,
+    pool: Pool,
+}
+
+impl Model {
+    /// Opens the model file at `path` (any part of a split one). Weights stay in the mapped file.
+    ///
+    /// # Errors
+    /// Names the file and the key, tensor and offset that it fails on.
+    pub fn open(path: impl AsRef<Path>, options: &ModelOptions) -> Result<Self> {
+        let path = path.as_ref();
+        GgufFile::open(path).and_then(|file| Self::from_gguf(file, options)).map_err(|e| e.with_file(path))
+    }
+
+    /// The same from an opened file.
+    ///
+    /// # Errors
+    /// As [`open`](Self::open).
+    pub fn from_gguf(file: GgufFile, options: &ModelOptions) -> Result<Self> {
+        let kernels = match &options.kernels {
+            None => Kernels::best(),
+            Some(name) => Kernels::by_name(name).ok_or_else(|| no_such_tier(name))?,
+        };
+        let decoder = Decoder::load(&file)?;
+        let tokenizer = Tokenizer::from_metadata(file.metadata())?;
+        if tokenizer.len() > decoder.spec().vocab {
+            let message = format!(
+                "the vocabulary has {} tokens but the embedding only {} rows",
+                tokenizer.len(),
+                decoder.spec().vocab
+            );
+            return Err(Error::new(ErrorKind::Shape, message).with_tensor("token_embd.weight"));
+        }
+        let template = ChatTemplate::from_metadata(file.metadata(), &tokenizer)?;
+        let pool = Pool::new(options.threads.unwrap_or_else(default_threads))?;
+        Ok(Self(Arc::new(Inner { file, decoder, tokenizer, template, kernels, pool })))
+    }
+
+    /// Starts an empty session.
+    ///
+    /// # Errors
+    /// `Argument` or `Limit` if the options cannot be met.
+    pub fn session(&self, options: &SessionOptions) -> Result<Session> {
+        Session::new(self, options)
+    }
+
+    /// What a session with these options will take.
+    ///
+    /// # Errors
+    /// `Argument` or `Limit`, as for [`session`](Self::session).
+    pub fn fit(&self, options: &SessionOptions) -> Result<Fit> {
+        let trained = self.spec().context;
+        let context = options.context.unwrap_or(trained.min(plan::DEFAULT_CONTEXT));
+        let batch = options.batch.min(context);
+        // The session keeps a copy of the logits for the sampler.
+        let tables = self.0.file.heap_bytes() + self.0.tokenizer.heap_bytes() + 4 * self.0.tokenizer.len();
+        Fit::new(&self.0.decoder, (context, batch, self.threads()), options.kv_type, self.0.file.mapped_bytes(), tables)
+    }
+
+    /// The file.
+    pub fn file(&self) -> &GgufFile {
+        &self.0.file
+    }
+
+    /// What the model is.
+    pub fn spec(&self) -> &ModelSpec {
+        self.0.decoder.spec()
+    }
+
+    /// The tokenizer.
+    pub fn tokenizer(&self) -> &Tokenizer {
+        &self.0.tokenizer
+    }
+
+    /// The file's chat template, if it has one.
+    pub fn chat_template(&self) -> Option<&ChatTemplate> {
+        self.0.template.as_ref()
+    }
+
+    /// The kernels in use.
+    pub fn kernels(&self) -> &'static Kernels {
+        self.0.kernels
+    }
+
+    /// Threads in use.
+    pub fn threads(&self) -> usize {
+        self.0.pool.threads()
+    }
+
+    pub(crate) fn decoder(&self) -> &Decoder {
+        &self.0.decoder
+    }
+
+    pub(crate) fn pool(&self) -> &Pool {
+        &self.0.pool
+    }
+}
+
+fn no_such_tier(name: &str) -> Error {
+    let tiers: Vec<String> = Kernels::tiers()
+        .map(|(name, here)| if here { name.to_owned() } else { format!("{name} (not on this processor)") })
+        .collect();
+    Error::new(ErrorKind::Argument, format!("no kernels called \"{name}\"; there are {}", tiers.join(", ")))
+}

@@ -1,0 +1,305 @@
+//! Every buffer that the forward pass writes, named, shaped, and allocated once.
+//!
+//! `B` is the batch (most tokens in one pass), `K` the widest input of any product.
+
+use super::spec::ModelSpec;
+use crate::kernels::{ATTN_CHUNK, Kernels, Scratch};
+use crate::quant::ActFormat;
+use crate::tensor::{Acts, QuantActs, Rows, SplitRows};
+use crate::threads::Pool;
+
+/// Queries that attention gathers for one pass over a chunk of keys, unless a key head has more query heads.
+const QUERIES: usize = 16;
+
+/// The numbers that the buffers' sizes follow from.
+#[derive(Clone, Copy, Debug)]
+pub(crate) struct Sizes {
+    pub(crate) batch: usize,
+    pub(crate) width: usize,
+    pub(crate) q_row: usize,
+    pub(crate) kv_row: usize,
+    pub(crate) hidden: usize,
+    pub(crate) head_dim: usize,
+    /// Query heads per key head.
+    pub(crate) group: usize,
+    pub(crate) vocab: usize,
+    pub(crate) rope_dims: usize,
+    pub(crate) ropes: usize,
+    /// Floats of partial attention results of one token.
+    pub(crate) partials: usize,
+    /// The formats that any product of the model needs its input in.
+    pub(crate) formats: Formats,
+    pub(crate) threads: usize,
+}
+
+impl Sizes {
+    pub(crate) fn new(
+        spec: &ModelSpec,
+        formats: Formats,
+        context: usize,
+        batch: usize,
+        threads: usize,
+    ) -> Self {
+        let most = |f: fn(&super::spec::LayerSpec) -> usize| spec.layers.iter().map(f).max().unwrap_or(1);
+        let chunks = context.div_ceil(ATTN_CHUNK) + 1;
+        Self {
+            batch,
+            width: spec.width,
+            q_row: most(|l| l.attention.q_row()),
+            kv_row: most(|l| l.attention.kv_row()),
+            hidden: most(|l| l.ffn.hidden()),
+            head_dim: most(|l| l.attention.head_dim),
+            group: most(|l| l.attention.heads / l.attention.kv_heads),
+            vocab: spec.vocab,
+            rope_dims: spec.ropes.iter().map(|r| r.dims).max().unwrap_or(0),
+            ropes: spec.ropes.len(),
+            partials: chunks * most(|l| l.attention.heads * (l.attention.head_dim + 2)),
+            formats,
+            threads,
+        }
+    }
+
+    /// `K`.
+    fn widest(&self) -> usize {
+        self.width.max(self.q_row).max(self.hidden)
+    }
+
+    /// Queries that a thread gathers.
+    pub(crate) fn queries(&self) -> usize {
+        QUERIES.max(self.group)
+    }
+
+    /// Bytes of all buffers; `None` if that overflows.
+    pub(crate) fn bytes(&self) -> Option<usize> {
+        let k = self.widest();
+        let floats =
+            [2 * self.width, k, self.q_row, 2 * self.kv_row, 2 * self.hidden, self.ropes * self.rope_dims]
+                .into_iter()
+                .sum::<usize>();
+        let quant = |wanted: bool, format| if wanted { QuantBuf::row_bytes(format, k) } else { 0 };
+        let row = floats * 4
+            + quant(self.formats.q8x32, ActFormat::Q8x32)
+            + quant(self.formats.q8x256, ActFormat::Q8x256);
+        let queries = self.queries();
+        let local = Scratch::bytes(k) + queries * (3 * self.head_dim + 4) * 4;
+        row.checked_mul(self.batch)?
+            .checked_add(local.checked_mul(self.threads)?)?
+            .checked_add((self.vocab + self.partials) * 4)
+    }
+}
+
+/// The buffers of one session.
+#[derive(Debug)]
+pub(crate) struct Activations {
+    /// `[B, width]`: the residual stream.
+    pub(crate) x: Vec<f32>,
+    /// `[B, width]`: a block's output before it joins the stream.
+    pub(crate) out: Vec<f32>,
+    /// The input of the next products.
+    pub(crate) input: Input,
+    /// `[B, q_row]`.
+    pub(crate) q: Vec<f32>,
+    /// `[B, kv_row]`.
+    pub(crate) k: Vec<f32>,
+    /// `[B, kv_row]`.
+    pub(crate) v: Vec<f32>,
+    /// `[B, hidden]`.
+    pub(crate) gate: Vec<f32>,
+    /// `[B, hidden]`.
+    pub(crate) up: Vec<f32>,
+    /// `[ropes][B, dims]`: cos and sin in turn for the positions of the batch.
+    pub(crate) rope: Vec<Vec<f32>>,
+    /// Partial attention results of a single token, see `block::attention`.
+    pub(crate) partials: Vec<f32>,
+    /// `[vocab]`.
+    pub(crate) logits: Vec<f32>,
+    /// One per thread.
+    pub(crate) locals: Vec<Local>,
+}
+
+/// One thread's own buffers.
+#[derive(Debug)]
+pub(crate) struct Local {
+    pub(crate) scratch: Scratch,
+    /// `[queries, head_dim]`: queries gathered from the batch.
+    pub(crate) q: Vec<f32>,
+    /// One chunk's result.
+    pub(crate) part: AttnBuf,
+    /// The merged result.
+    pub(crate) state: AttnBuf,
+    /// `[queries]`: what each query sees of a chunk.
+    pub(crate) visible: Vec<(u32, u32)>,
+}
+
+/// Attention results of several queries.
+#[derive(Debug)]
+pub(crate) struct AttnBuf {
+    /// `[queries, head_dim]`.
+    pub(crate) acc: Vec<f32>,
+    /// `[queries]`.
+    pub(crate) max: Vec<f32>,
+    /// `[queries]`.
+    pub(crate) sum: Vec<f32>,
+}
+
+impl AttnBuf {
+    fn new(queries: usize, head_dim: usize) -> Self {
+        Self { acc: vec![0.0; queries * head_dim], max: vec![0.0; queries], sum: vec![0.0; queries] }
+    }
+}
+
+impl Activations {
+    pub(crate) fn new(s: &Sizes) -> Self {
+        let zeros = |n: usize| vec![0.0; n];
+        let queries = s.queries();
+        let local = || Local {
+            scratch: Scratch::new(s.widest()),
+            q: zeros(queries * s.head_dim),
+            part: AttnBuf::new(queries, s.head_dim),
+            state: AttnBuf::new(queries, s.head_dim),
+            visible: vec![(0, 0); queries],
+        };
+        Self {
+            x: zeros(s.batch * s.width),
+            out: zeros(s.batch * s.width),
+            input: Input::new(s.batch, s.widest(), s.formats),
+            q: zeros(s.batch * s.q_row),
+            k: zeros(s.batch * s.kv_row),
+            v: zeros(s.batch * s.kv_row),
+            gate: zeros(s.batch * s.hidden),
+            up: zeros(s.batch * s.hidden),
+            rope: (0..s.ropes).map(|_| zeros(s.batch * s.rope_dims)).collect(),
+            partials: zeros(s.partials),
+            logits: zeros(s.vocab),
+            locals: (0..s.threads).map(|_| local()).collect(),
+        }
+    }
+}
+
+/// The formats that a group of products needs its shared input in.
+#[derive(Clone, Copy, Debug, Default)]
+pub(crate) struct Formats {
+    q8x32: bool,
+    q8x256: bool,
+}
+
+impl Formats {
+    pub(crate) fn of(formats: impl IntoIterator<Item = ActFormat>) -> Self {
+        let mut all = Self::default();
+        for format in formats {
+            all.q8x32 |= format == ActFormat::Q8x32;
+            all.q8x256 |= format == ActFormat::Q8x256;
+        }
+        all
+    }
+}
+
+/// The input of products: as floats, and quantised once for all products that share it.
+#[derive(Debug)]
+pub(crate) struct Input {
+    /// `[B, K]`, used as `[n, k]`.
+    pub(crate) h: Vec<f32>,
+    q8x32: QuantBuf,
+    q8x256: QuantBuf,
+}
+
+#[derive(Debug)]
+struct QuantBuf {
+    format: ActFormat,
+    qs: Vec<i8>,
+    scales: Vec<f32>,
+    sums: Vec<i16>,
+}
+
+impl QuantBuf {
+    fn new(format: ActFormat, batch: usize, k: usize) -> Self {
+        let (scales, sums) = (k.div_ceil(format.block_len()), k.div_ceil(format.sum_len()));
+        Self {
+            format,
+            qs: vec![0; batch * k],
+            scales: vec![0.0; batch * scales],
+            sums: vec![0; batch * sums],
+        }
+    }
+
+    const fn row_bytes(format: ActFormat, k: usize) -> usize {
+        k + k.div_ceil(format.block_len()) * 4 + k.div_ceil(format.sum_len()) * 2
+    }
+
+    /// Whether rows of `k` can be quantised to this format.
+    fn fits(&self, k: usize) -> bool {
+        k.is_multiple_of(self.format.block_len())
+    }
+
+    /// Rows of values, scales and sums, for rows of `k` values.
+    fn rows(&mut self, k: usize) -> (Rows<'_, i8>, Rows<'_, f32>, Rows<'_, i16>) {
+        let (block, sum) = (self.format.block_len(), self.format.sum_len());
+        (
+            Rows::new(&mut self.qs, k),
+            Rows::new(&mut self.scales, k / block),
+            Rows::new(&mut self.sums, k / sum),
+        )
+    }
+
+    fn acts(&self, n: usize, k: usize) -> Acts<'_> {
+        let (scales, sums) = (n * k / self.format.block_len(), n * k / self.format.sum_len());
+        Acts::Quant(QuantActs::new(
+            self.format,
+            n,
+            k,
+            &self.qs[..n * k],
+            &self.scales[..scales],
+            &self.sums[..sums],
+        ))
+    }
+}
+
+impl Input {
+    fn new(batch: usize, k: usize, formats: Formats) -> Self {
+        let buffer = |wanted: bool, format| QuantBuf::new(format, batch, if wanted { k } else { 0 });
+        Self {
+            h: vec![0.0; batch * k],
+            q8x32: buffer(formats.q8x32, ActFormat::Q8x32),
+            q8x256: buffer(formats.q8x256, ActFormat::Q8x256),
+        }
+    }
+
+    /// Makes `n` rows of `k` values with `make(i, row i of extra, h row)` and quantises each to `formats`.
+    pub(crate) fn fill<P: SplitRows>(
+        &mut self,
+        (kernels, pool, locals): (&Kernels, &Pool, &mut [Local]),
+        (n, k): (usize, usize),
+        formats: Formats,
+        extra: P,
+        make: impl Fn(usize, P::Row, &mut [f32]) + Sync,
+    ) {
+        let Self { h, q8x32, q8x256 } = self;
+        let do32 = formats.q8x32 && q8x32.fits(k);
+        let do256 = formats.q8x256 && q8x256.fits(k);
+        // A format that is not wanted gives empty rows.
+        let parts = (
+            extra,
+            Rows::new(h, k),
+            q8x32.rows(if do32 { k } else { 0 }),
+            q8x256.rows(if do256 { k } else { 0 }),
+        );
+        pool.rows(locals, n, parts, |_, i, (extra, h, (qs, scales, sums), (qs2, scales2, sums2))| {
+            make(i, extra, h);
+            if do32 {
+                kernels.quantize(ActFormat::Q8x32, h, qs, scales, sums);
+            }
+            if do256 {
+                kernels.quantize(ActFormat::Q8x256, h, qs2, scales2, sums2);
+            }
+        });
+    }
+
+    /// The `n` rows of `k` values in `format`.
+    pub(crate) fn acts(&self, format: ActFormat, n: usize, k: usize) -> Acts<'_> {
+        match format {
+            ActFormat::F32 => Acts::F32 { x: &self.h[..n * k], n, k },
+            ActFormat::Q8x32 => self.q8x32.acts(n, k),
+            ActFormat::Q8x256 => self.q8x256.acts(n, k),
+        }
+    }
+}

@@ -1,0 +1,313 @@
+//! THE forward pass: one loop over layers, for every family, for prefill and decode alike.
+//!
+//! A batch of `n` tokens goes through all layers together. Shapes are `[n, ...]`, row-major. Everything that differs
+//! between models is read from the specification; everything that is computed goes through the kernel table; all
+//! memory is in [`Activations`] and the cache.
+
+use std::sync::atomic::{AtomicBool, Ordering};
+
+use super::activations::{Activations, Formats};
+use super::block::attention::Attention;
+use super::block::{linear, rope};
+use super::spec::{AttentionSpec, FfnSpec, LayerSpec, ModelSpec};
+use super::weights::{Layer, Linear, Vector, Weights};
+use crate::error::{Error, ErrorKind, Result};
+use crate::kernels::Kernels;
+use crate::kv_cache::{KvCache, LayerCache};
+use crate::tensor::{Either, Rows};
+use crate::threads::Pool;
+
+/// A bound model: what it is, and its numbers.
+#[derive(Debug)]
+pub struct Decoder {
+    pub(crate) spec: ModelSpec,
+    pub(crate) weights: Weights,
+    /// `[ropes][dims / 2]`: turns per position.
+    frequencies: Vec<Vec<f32>>,
+}
+
+/// What one pass runs on.
+pub(crate) struct Context<'a> {
+    pub(crate) kernels: &'a Kernels,
+    pub(crate) pool: &'a Pool,
+    pub(crate) cancel: &'a AtomicBool,
+}
+
+impl Context<'_> {
+    pub(crate) fn cancelled(&self) -> bool {
+        self.cancel.load(Ordering::Relaxed)
+    }
+
+    fn check_cancelled(&self) -> Result<()> {
+        if self.cancelled() { Err(Error::new(ErrorKind::Cancelled, "cancelled")) } else { Ok(()) }
+    }
+}
+
+/// A look inside a pass, for tests and tools: the residual stream of the whole batch.
+#[derive(Clone, Copy, Debug)]
+pub enum Tap<'a> {
+    /// `[n, width]`: input of the first layer.
+    Embed(&'a [f32]),
+    /// `[n, width]`: output of the layer with this index.
+    Layer(usize, &'a [f32]),
+    /// `[width]` of the position with this index in the batch: input of the head.
+    FinalNorm(usize, &'a [f32]),
+    /// `[vocab]` of the position with this index in the batch.
+    Logits(usize, &'a [f32]),
+}
+
+/// Whose logits a pass computes.
+pub(crate) enum Wanted<'a> {
+    /// Nobody's: more of the prompt follows.
+    None,
+    /// The last token's, left in [`Activations::logits`].
+    Last,
+    /// Every token's, shown to the observer one by one, with all that is inside.
+    All(&'a mut dyn FnMut(Tap<'_>)),
+}
+
+impl Decoder {
+    pub(crate) fn new(spec: ModelSpec, weights: Weights) -> Self {
+        let factors = weights.rope_factors.as_ref().map(Vector::get);
+        let frequencies = spec.ropes.iter().map(|r| rope::frequencies(r, factors)).collect();
+        Self { spec, weights, frequencies }
+    }
+
+    /// Runs `tokens` (at most a batch, each below `vocab`) at the end of `cache`. After an error the cache holds what
+    /// it held before.
+    pub(crate) fn forward(
+        &self,
+        cx: &Context<'_>,
+        acts: &mut Activations,
+        cache: &mut KvCache,
+        tokens: &[u32],
+        mut wanted: Wanted<'_>,
+    ) -> Result<()> {
+        let n = tokens.len();
+        cache.begin(n);
+        self.embed(cx, acts, tokens);
+        self.rotations(cx, acts, cache.len(), n);
+        if let Wanted::All(tap) = &mut wanted {
+            tap(Tap::Embed(&acts.x[..n * self.spec.width]));
+        }
+        let mut pending: Option<Option<&Vector>> = None;
+        for (i, (spec, layer)) in self.spec.layers.iter().zip(&self.weights.layers).enumerate() {
+            cx.check_cancelled()?;
+            let start = cache.len();
+            self.attend(cx, acts, cache.layer_mut(i), spec, layer, pending, (start, n));
+            self.feed_forward(cx, acts, spec, layer, n);
+            pending = Some(layer.post_ffn_norm.as_ref());
+            if let Wanted::All(tap) = &mut wanted {
+                self.join(cx, acts, pending.take(), 0..n);
+                tap(Tap::Layer(i, &acts.x[..n * self.spec.width]));
+            }
+        }
+        match wanted {
+            Wanted::None => {}
+            Wanted::Last => self.head(cx, acts, pending, n - 1, &mut |_| {}),
+            Wanted::All(tap) => (0..n).for_each(|t| self.head(cx, acts, pending, t, tap)),
+        }
+        cx.check_cancelled()?;
+        cache.commit(n);
+        Ok(())
+    }
+
+    /// `x = embedding[token] * scale`.
+    fn embed(&self, cx: &Context<'_>, acts: &mut Activations, tokens: &[u32]) {
+        let table = self.weights.embed.mat();
+        let x = Rows::new(&mut acts.x, self.spec.width);
+        cx.pool.rows(&mut acts.locals, tokens.len(), x, |_, t, x| {
+            table.dequantize_row(tokens[t] as usize, x);
+            if self.spec.embed_scale != 1.0 {
+                cx.kernels.scale(x, self.spec.embed_scale);
+            }
+        });
+    }
+
+    /// Cosines and sines of the batch's positions, for each distinct rotary encoding.
+    fn rotations(&self, cx: &Context<'_>, acts: &mut Activations, start: usize, n: usize) {
+        for (frequencies, table) in self.frequencies.iter().zip(&mut acts.rope) {
+            let rows = Rows::new(table, 2 * frequencies.len());
+            cx.pool.rows(&mut acts.locals, n, rows, |_, t, row| rope::angles(frequencies, start + t, row));
+        }
+    }
+
+    /// Adds the pending output of the last block to the residual stream, if there is one.
+    fn join(
+        &self,
+        cx: &Context<'_>,
+        acts: &mut Activations,
+        pending: Option<Option<&Vector>>,
+        range: std::ops::Range<usize>,
+    ) {
+        let (Some(post), width) = (pending, self.spec.width) else {
+            return;
+        };
+        let at = range.start * width..range.end * width;
+        let parts = (Rows::new(&mut acts.x[at.clone()], width), Rows::new(&mut acts.out[at], width));
+        let eps = self.spec.head.eps;
+        cx.pool.rows(&mut acts.locals, range.len(), parts, |_, _, (x, out)| {
+            add_output(cx.kernels, x, out, post, eps);
+        });
+    }
+
+    /// Attention: `out = o(attention(norm(x)))`, after adding what the previous layer left pending.
+    fn attend(
+        &self,
+        cx: &Context<'_>,
+        acts: &mut Activations,
+        cache: &mut LayerCache,
+        spec: &LayerSpec,
+        layer: &Layer,
+        pending: Option<Option<&Vector>>,
+        (start, n): (usize, usize),
+    ) {
+        let (kernels, width, eps, a) = (cx.kernels, self.spec.width, spec.norm.eps, &spec.attention);
+        let Activations { x, out, input, q, k, v, rope, partials, locals, .. } = acts;
+
+        // x += previous output; h = norm(x), quantised for q, k and v together.
+        let parts = (Rows::new(x, width), Rows::new(out, width));
+        let formats = formats(&[&layer.q, &layer.k, &layer.v]);
+        input.fill((kernels, cx.pool, locals), (n, width), formats, parts, |_, (x, out), h| {
+            if let Some(post) = pending {
+                add_output(kernels, x, out, post, eps);
+            }
+            kernels.rms_norm(h, x, layer.attn_norm.get(), eps);
+        });
+
+        // q, k, v = products of h.
+        let (q, k, v) = (&mut q[..n * a.q_row()], &mut k[..n * a.kv_row()], &mut v[..n * a.kv_row()]);
+        let qkv = [(&layer.q, &mut *q), (&layer.k, &mut *k), (&layer.v, &mut *v)];
+        linear::products(cx, locals, input, (n, width), qkv);
+
+        // Per position: norm, rotate and scale queries; norm, rotate and store keys; store values.
+        let table = &rope[a.rope];
+        let (k_cache, v_cache) = cache.rows_mut(start);
+        let parts =
+            (Rows::new(q, a.q_row()), Rows::new(k, a.kv_row()), Rows::new(v, a.kv_row()), k_cache, v_cache);
+        let dims = self.spec.ropes[a.rope].dims;
+        cx.pool.rows(locals, n, parts, |_, t, (q, k, v, k_cache, v_cache)| {
+            let angles = &table[t * dims..(t + 1) * dims];
+            let norms = layer.qk_norm.as_ref();
+            self.prepare_heads(kernels, spec, q, norms.map(|n| n.0.get()), angles);
+            kernels.scale(q, a.scale);
+            self.prepare_heads(kernels, spec, k, norms.map(|n| n.1.get()), angles);
+            store(kernels, k, k_cache);
+            store(kernels, v, v_cache);
+        });
+
+        // h = attention over the cache, quantised for o.
+        let attention = Attention { spec: a, cache, q, start, n };
+        attention.run(cx, locals, partials, &mut input.h[..n * a.q_row()]);
+        input.fill((kernels, cx.pool, locals), (n, a.q_row()), self::formats(&[&layer.o]), (), |_, (), _| {});
+
+        // out = o(h).
+        let out = &mut out[..n * width];
+        linear::products(cx, locals, input, (n, a.q_row()), [(&layer.o, out)]);
+    }
+
+    /// Norms (if the model has them) and rotates each head of a row.
+    fn prepare_heads(
+        &self,
+        kernels: &Kernels,
+        spec: &LayerSpec,
+        row: &mut [f32],
+        norm: Option<&[f32]>,
+        angles: &[f32],
+    ) {
+        let AttentionSpec { head_dim, rope, .. } = spec.attention;
+        for head in row.chunks_exact_mut(head_dim) {
+            if let Some(norm) = norm {
+                kernels.rms_norm_inplace(head, norm, spec.norm.eps);
+            }
+            kernels.rope(head, angles, self.spec.ropes[rope].pairing);
+        }
+    }
+
+    /// Feed-forward block: `x += attention's output; out = down(act(gate(norm(x))) * up(norm(x)))`.
+    fn feed_forward(
+        &self,
+        cx: &Context<'_>,
+        acts: &mut Activations,
+        spec: &LayerSpec,
+        layer: &Layer,
+        n: usize,
+    ) {
+        let (kernels, width, eps) = (cx.kernels, self.spec.width, spec.norm.eps);
+        let FfnSpec::Gated { hidden, act } = spec.ffn;
+        let Activations { x, out, input, gate, up, locals, .. } = acts;
+
+        // x += attention's output; h = norm(x), quantised for gate and up together.
+        let parts = (Rows::new(x, width), Rows::new(out, width));
+        let shared = formats(&[&layer.gate, &layer.up]);
+        input.fill((kernels, cx.pool, locals), (n, width), shared, parts, |_, (x, out), h| {
+            add_output(kernels, x, out, layer.post_attn_norm.as_ref(), eps);
+            kernels.rms_norm(h, x, layer.ffn_norm.get(), eps);
+        });
+
+        // gate, up = products of h.
+        let (gate, up) = (&mut gate[..n * hidden], &mut up[..n * hidden]);
+        linear::products(cx, locals, input, (n, width), [(&layer.gate, &mut *gate), (&layer.up, &mut *up)]);
+
+        // h = act(gate) * up, quantised for down.
+        let parts = (Rows::new(gate, hidden), Rows::new(up, hidden));
+        let shape = (n, hidden);
+        input.fill((kernels, cx.pool, locals), shape, formats(&[&layer.down]), parts, |_, (gate, up), h| {
+            h.copy_from_slice(gate);
+            kernels.act_mul(h, up, act);
+        });
+
+        // out = down(h).
+        let out = &mut out[..n * width];
+        linear::products(cx, locals, input, (n, hidden), [(&layer.down, out)]);
+    }
+
+    /// Logits of token `t` of the batch: `logits = cap(head(norm(x + pending)) * scale)`.
+    fn head(
+        &self,
+        cx: &Context<'_>,
+        acts: &mut Activations,
+        pending: Option<Option<&Vector>>,
+        t: usize,
+        tap: &mut dyn FnMut(Tap<'_>),
+    ) {
+        let (width, head) = (self.spec.width, &self.spec.head);
+        self.join(cx, acts, pending, t..t + 1);
+        let Activations { x, input, logits, locals, .. } = acts;
+        let x = Rows::new(&mut x[t * width..(t + 1) * width], width);
+        let matrix = &self.weights.head;
+        input.fill((cx.kernels, cx.pool, locals), (1, width), formats(&[matrix]), x, |_, x, h| {
+            cx.kernels.rms_norm(h, x, self.weights.final_norm.get(), head.eps);
+        });
+        tap(Tap::FinalNorm(t, &input.h[..width]));
+        linear::products(cx, locals, input, (1, width), [(matrix, logits)]);
+        if head.scale != 1.0 {
+            cx.kernels.scale(logits, head.scale);
+        }
+        if let Some(cap) = head.softcap {
+            cx.kernels.softcap(logits, cap);
+        }
+        tap(Tap::Logits(t, logits));
+    }
+}
+
+/// `x += out`, through the norm that follows the block if the model has one.
+fn add_output(kernels: &Kernels, x: &mut [f32], out: &mut [f32], post: Option<&Vector>, eps: f32) {
+    if let Some(post) = post {
+        kernels.rms_norm_inplace(out, post.get(), eps);
+    }
+    kernels.add(x, out);
+}
+
+/// Writes one row of keys or values as the cache keeps them.
+fn store(kernels: &Kernels, row: &[f32], to: Either<&mut [u16], &mut [f32]>) {
+    match to {
+        Either::A(f16) => kernels.to_f16(row, f16),
+        Either::B(f32) => f32.copy_from_slice(row),
+    }
+}
+
+/// The formats that `linears` need their shared input in.
+fn formats(linears: &[&Linear]) -> Formats {
+    Formats::of(linears.iter().map(|l| l.ty().act_format()))
+}

@@ -1,0 +1,49 @@
+//! THE LIST of model families: from metadata to a [`ModelSpec`].
+//!
+//! A family is one file here and one line in [`FAMILIES`]. It states facts of its architecture; behaviour lives in
+//! the blocks. See `docs/adding-a-model.md`.
+
+mod gemma3;
+mod hparams;
+mod llama;
+mod qwen2;
+
+use self::hparams::Hparams;
+use super::spec::ModelSpec;
+use crate::error::{Error, ErrorKind, Result};
+use crate::gguf::Metadata;
+
+/// One architecture as GGUF files name it.
+pub(crate) struct Family {
+    /// Values of `general.architecture`.
+    arch: &'static [&'static str],
+    /// What people call the models, for listings.
+    serves: &'static str,
+    /// Reads the specification.
+    spec: fn(&Hparams<'_>) -> Result<ModelSpec>,
+}
+
+/// Every family, alphabetically.
+static FAMILIES: &[&Family] = &[&gemma3::FAMILY, &llama::FAMILY, &qwen2::FAMILY];
+
+/// The architectures that this version runs, with the models that use them.
+pub fn supported_architectures() -> impl Iterator<Item = (&'static str, &'static str)> {
+    FAMILIES.iter().flat_map(|f| f.arch.iter().map(|&a| (a, f.serves)))
+}
+
+/// The specification of the model that `metadata` describes; `vocab` is the number of rows of its embedding.
+///
+/// # Errors
+/// `Missing` or `Shape` naming the key; `Unsupported` naming the architecture; `Limit` for absurd sizes.
+pub fn spec(metadata: &Metadata, vocab: usize) -> Result<ModelSpec> {
+    let key = "general.architecture";
+    let arch: String = metadata.require(key)?;
+    let family = FAMILIES.iter().find(|f| f.arch.contains(&arch.as_str())).ok_or_else(|| {
+        let known: Vec<_> = supported_architectures().map(|(a, _)| a).collect();
+        let message = format!("architecture \"{arch}\" is not supported; supported are {}", known.join(", "));
+        Error::new(ErrorKind::Unsupported, message).with_key(key)
+    })?;
+    let spec = (family.spec)(&Hparams::new(metadata, &arch, vocab))?;
+    hparams::check(&spec)?;
+    Ok(spec)
+}

@@ -1,0 +1,64 @@
+//! What a transformer is: its specification, its weights, and the forward pass.
+//!
+//! Knows the kernels' methods, never an instruction set. Knows no tokenizer and no session.
+
+mod activations;
+mod block;
+mod decoder;
+mod families;
+mod spec;
+mod weights;
+
+use crate::error::Result;
+use crate::gguf::GgufFile;
+use crate::kv_cache::KvShape;
+
+pub(crate) use self::activations::{Activations, Formats, Sizes};
+pub(crate) use self::decoder::{Context, Wanted};
+pub(crate) use self::weights::Weights;
+
+pub use self::decoder::{Decoder, Tap};
+pub use self::families::supported_architectures;
+pub use self::spec::{
+    AttentionSpec, Bias, FfnSpec, HeadSpec, LayerSpec, ModelSpec, NormPlacement, NormSpec, RopeSpec,
+};
+
+impl Decoder {
+    /// Reads the specification of `file` and binds its weights, which stay where they are.
+    ///
+    /// # Errors
+    /// `Unsupported`, `Missing`, `Shape` or `Limit`, naming the key or tensor.
+    pub fn load(file: &GgufFile) -> Result<Self> {
+        let vocab = weights::vocab(file.tensors())?;
+        let spec = families::spec(file.metadata(), vocab)?;
+        let weights = Weights::bind(&spec, file.tensors())?;
+        Ok(Self::new(spec, weights))
+    }
+
+    /// The specification.
+    pub fn spec(&self) -> &ModelSpec {
+        &self.spec
+    }
+
+    /// Bytes of weights that decoding one token reads.
+    pub fn bytes_per_token(&self) -> usize {
+        self.weights.bytes_per_token()
+    }
+
+    /// Heap bytes of the model itself: small vectors that had to be decoded.
+    pub fn heap_bytes(&self) -> usize {
+        self.weights.heap_bytes()
+    }
+
+    /// What each layer's cache keeps.
+    pub(crate) fn kv_shapes(&self) -> impl Iterator<Item = KvShape> {
+        self.spec.layers.iter().map(|l| KvShape { row: l.attention.kv_row(), window: l.attention.window })
+    }
+
+    /// The sizes of a session's buffers.
+    pub(crate) fn sizes(&self, context: usize, batch: usize, threads: usize) -> Sizes {
+        let linears = self.weights.linears().chain([&self.weights.head]);
+        let formats = Formats::of(linears.map(|l| l.ty().act_format()));
+        Sizes::new(&self.spec, formats, context, batch, threads)
+    }
+}

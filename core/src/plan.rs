@@ -1,0 +1,89 @@
+//! Sizes before allocation: what a session will take, computed from the specification alone.
+
+use crate::error::{Error, ErrorKind, Result};
+use crate::kv_cache::KvType;
+use crate::model::Decoder;
+
+/// Longest context that a session may have, in tokens.
+pub const MAX_CONTEXT: usize = 1 << 24;
+/// Most tokens in one pass.
+pub const MAX_BATCH: usize = 1 << 13;
+/// Tokens in one pass unless the caller says otherwise: enough that unpacking weights costs little, small enough that
+/// the buffers stay small.
+pub const DEFAULT_BATCH: usize = 256;
+/// Context unless the caller says otherwise (or the model was trained for less), in tokens.
+pub const DEFAULT_CONTEXT: usize = 4096;
+
+/// Memory that a session needs, in bytes.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct Fit {
+    /// Tokens of context.
+    pub context: usize,
+    /// Tokens per pass.
+    pub batch: usize,
+    /// Threads.
+    pub threads: usize,
+    /// The model file: mapped, shared with the page cache, given back by the system under pressure.
+    pub mapped: u64,
+    /// Keys and values, when the context is full.
+    pub kv_cache: u64,
+    /// Buffers of the forward pass.
+    pub buffers: u64,
+    /// Tables of the file, the tokenizer and the model.
+    pub tables: u64,
+    /// Bytes of weights that decoding one token reads.
+    pub bytes_per_token: u64,
+}
+
+impl Fit {
+    /// Sizes up a session of `context` tokens in batches of `batch`; `mapped` and `tables` are the file's and the
+    /// tokenizer's share.
+    ///
+    /// # Errors
+    /// `Argument` for a context or batch of 0; `Limit` for sizes beyond [`MAX_CONTEXT`], [`MAX_BATCH`] or what can be
+    /// addressed.
+    pub fn new(
+        decoder: &Decoder,
+        (context, batch, threads): (usize, usize, usize),
+        kv_type: KvType,
+        mapped: u64,
+        tables: usize,
+    ) -> Result<Self> {
+        for (what, value, max) in [("context", context, MAX_CONTEXT), ("batch", batch, MAX_BATCH)] {
+            if value == 0 {
+                return Err(Error::new(ErrorKind::Argument, format!("a {what} of 0 tokens")));
+            }
+            if value > max {
+                let message = format!("a {what} of {value} tokens is more than {max}");
+                return Err(Error::new(ErrorKind::Limit, message));
+            }
+        }
+        let too_large =
+            || Error::new(ErrorKind::Limit, format!("a context of {context} tokens cannot be addressed"));
+        let kv_cache = decoder
+            .kv_shapes()
+            .try_fold(0usize, |sum, shape| sum.checked_add(shape.bytes(kv_type, context, batch)?))
+            .ok_or_else(too_large)?;
+        let buffers = decoder.sizes(context, batch, threads).bytes().ok_or_else(too_large)?;
+        Ok(Self {
+            context,
+            batch,
+            threads,
+            mapped,
+            kv_cache: kv_cache as u64,
+            buffers: buffers as u64,
+            tables: (tables + decoder.heap_bytes()) as u64,
+            bytes_per_token: decoder.bytes_per_token() as u64,
+        })
+    }
+
+    /// Memory that only this process has and that cannot be dropped: cache, buffers and tables.
+    pub fn dirty(&self) -> u64 {
+        self.kv_cache + self.buffers + self.tables
+    }
+
+    /// Everything, with the whole file resident.
+    pub fn peak(&self) -> u64 {
+        self.dirty() + self.mapped
+    }
+}

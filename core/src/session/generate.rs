@@ -1,0 +1,277 @@
+//! The decode loop: prompt in, events out.
+
+use std::time::{Duration, Instant};
+
+use super::{Session, StopMatcher};
+use crate::error::{Error, ErrorKind, Result};
+use crate::sampler::{Sampler, SamplerConfig};
+use crate::tokenizer::{Detokenizer, TokenId};
+
+/// What to generate.
+#[derive(Clone, Debug)]
+pub struct GenerateOptions {
+    /// Most tokens to generate; `None` for as many as the context holds.
+    pub max_tokens: Option<usize>,
+    /// How tokens are chosen.
+    pub sampler: SamplerConfig,
+    /// Texts that end the answer; they are not part of it.
+    pub stop: Vec<String>,
+    /// Whether the model's own end-of-turn tokens end the answer.
+    pub stop_at_end_of_turn: bool,
+    /// Whether token events carry the log-probability that the model gave the token.
+    pub logprobs: bool,
+    /// Whether special tokens appear in the text.
+    pub show_special: bool,
+}
+
+impl Default for GenerateOptions {
+    fn default() -> Self {
+        Self {
+            max_tokens: None,
+            sampler: SamplerConfig::default(),
+            stop: Vec::new(),
+            stop_at_end_of_turn: true,
+            logprobs: false,
+            show_special: false,
+        }
+    }
+}
+
+/// What happens while an answer is made.
+#[derive(Clone, Copy, Debug, PartialEq)]
+pub enum Event<'a> {
+    /// A batch of the prompt was taken in.
+    Prefill {
+        /// Prompt tokens done.
+        done: usize,
+        /// Prompt tokens in all.
+        total: usize,
+    },
+    /// A token was chosen.
+    Token {
+        /// The token.
+        id: TokenId,
+        /// Natural logarithm of its probability under the model, before the sampler; only on request.
+        logprob: Option<f32>,
+    },
+    /// Text became certain: whole Unicode scalars, no part of a stop text.
+    Text(&'a str),
+}
+
+/// Whether to go on.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Flow {
+    /// Go on.
+    Continue,
+    /// Stop; what was computed stays.
+    Stop,
+}
+
+/// Why generation ended.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+#[non_exhaustive]
+pub enum StopReason {
+    /// The model ended its turn.
+    EndOfTurn,
+    /// A stop text appeared.
+    StopString,
+    /// As many tokens as were asked for.
+    MaxTokens,
+    /// The context is full.
+    ContextFull,
+    /// Cancelled through the token.
+    Cancelled,
+    /// The event handler said stop.
+    Caller,
+}
+
+/// Counts and times of one generation.
+#[derive(Clone, Copy, Debug, Default, PartialEq)]
+pub struct Stats {
+    /// Prompt tokens taken in.
+    pub prompt_tokens: usize,
+    /// Tokens generated, an end-of-turn token included.
+    pub generated_tokens: usize,
+    /// From the call to the first choice of a token.
+    pub prefill_time: Duration,
+    /// From then to the end.
+    pub decode_time: Duration,
+}
+
+/// How generation ended.
+#[derive(Clone, Copy, Debug, PartialEq)]
+pub struct Outcome {
+    /// Why.
+    pub reason: StopReason,
+    /// Counts and times.
+    pub stats: Stats,
+}
+
+impl Session {
+    /// Feeds `prompt` behind what is there and generates, telling `on_event` everything, which may stop it.
+    ///
+    /// The last generated token is not fed: the next call continues from the tokens in
+    /// [`tokens`](Session::tokens). With an empty prompt, generation continues from the last logits.
+    ///
+    /// # Errors
+    /// As [`prefill`](Session::prefill) (but cancelling is an outcome, not an error); `Argument` for sampler settings
+    /// or stop texts that make no sense, or an empty prompt with nothing to continue; `Numeric` if the model's output
+    /// is not a number.
+    pub fn generate(
+        &mut self,
+        prompt: &[TokenId],
+        options: &GenerateOptions,
+        on_event: &mut dyn FnMut(Event<'_>) -> Flow,
+    ) -> Result<Outcome> {
+        let tokens = self.model.tokenizer().len();
+        let mut sampler = Sampler::new(&options.sampler, tokens)?;
+        let stop = StopMatcher::new(&options.stop)?;
+        if prompt.is_empty() && !self.has_logits {
+            return Err(Error::new(ErrorKind::Argument, "an empty prompt: there is nothing to continue"));
+        }
+        let starts_text = self.position() == 0 && prompt.iter().all(|&t| Some(t) == self.model.tokenizer().bos());
+        self.tokens.iter().chain(prompt).for_each(|&t| sampler.accept(t));
+        let started = Instant::now();
+        let mut stats = Stats { prompt_tokens: prompt.len(), ..Stats::default() };
+        let flow = self.prefill_with(prompt, &mut |done, total| on_event(Event::Prefill { done, total }));
+        stats.prefill_time = started.elapsed();
+        let reason = match flow {
+            Ok(Flow::Continue) => {
+                let mut answer = Answer::new(stop, options.show_special, starts_text);
+                let reason = self.decode(options, &mut sampler, &mut answer, &mut stats, on_event)?;
+                answer.finish(reason, on_event);
+                reason
+            }
+            Ok(Flow::Stop) => StopReason::Caller,
+            Err(e) if e.kind() == ErrorKind::Cancelled => StopReason::Cancelled,
+            Err(e) => return Err(e),
+        };
+        stats.decode_time = started.elapsed() - stats.prefill_time;
+        Ok(Outcome { reason, stats })
+    }
+
+    /// Chooses tokens and feeds them until something says stop.
+    fn decode(
+        &mut self,
+        options: &GenerateOptions,
+        sampler: &mut Sampler,
+        answer: &mut Answer,
+        stats: &mut Stats,
+        on_event: &mut dyn FnMut(Event<'_>) -> Flow,
+    ) -> Result<StopReason> {
+        let model = self.model.clone();
+        let tokenizer = model.tokenizer();
+        loop {
+            if options.max_tokens.is_some_and(|max| stats.generated_tokens >= max) {
+                return Ok(StopReason::MaxTokens);
+            }
+            if self.cancel.is_cancelled() {
+                return Ok(StopReason::Cancelled);
+            }
+            // The embedding may have more rows than there are tokens; only tokens can be chosen.
+            self.candidates.copy_from_slice(&self.acts.logits[..tokenizer.len()]);
+            let id = sampler.sample(&mut self.candidates)?;
+            sampler.accept(id);
+            stats.generated_tokens += 1;
+            let logprob = options.logprobs.then(|| logprob(&self.acts.logits[..tokenizer.len()], id));
+            let flow = on_event(Event::Token { id, logprob });
+            if options.stop_at_end_of_turn && tokenizer.is_end(id) {
+                return Ok(StopReason::EndOfTurn);
+            }
+            if answer.push(tokenizer, id, on_event)? {
+                return Ok(StopReason::StopString);
+            }
+            if flow == Flow::Stop || answer.stopped {
+                return Ok(StopReason::Caller);
+            }
+            if options.max_tokens.is_some_and(|max| stats.generated_tokens >= max) {
+                return Ok(StopReason::MaxTokens);
+            }
+            if self.room() == 0 {
+                return Ok(StopReason::ContextFull);
+            }
+            match self.prefill(&[id]) {
+                Ok(()) => {}
+                Err(e) if e.kind() == ErrorKind::Cancelled => return Ok(StopReason::Cancelled),
+                Err(e) => return Err(e),
+            }
+        }
+    }
+}
+
+/// From tokens to the text that the caller sees.
+struct Answer {
+    detokenizer: Detokenizer,
+    stop: StopMatcher,
+    /// Text of the last token.
+    decoded: String,
+    /// Text that is certain.
+    certain: String,
+    /// The event handler said stop.
+    stopped: bool,
+}
+
+impl Answer {
+    fn new(stop: StopMatcher, show_special: bool, starts_text: bool) -> Self {
+        Self {
+            detokenizer: Detokenizer::new(show_special, starts_text),
+            stop,
+            decoded: String::with_capacity(256),
+            certain: String::with_capacity(256),
+            stopped: false,
+        }
+    }
+
+    /// Adds a token and tells what became certain; `true` if a stop text appeared.
+    fn push(
+        &mut self,
+        tokenizer: &crate::tokenizer::Tokenizer,
+        id: TokenId,
+        on_event: &mut dyn FnMut(Event<'_>) -> Flow,
+    ) -> Result<bool> {
+        self.decoded.clear();
+        self.detokenizer.push(tokenizer, id, &mut self.decoded)?;
+        let matched = self.stop.push(&self.decoded, &mut self.certain);
+        self.flush(on_event);
+        Ok(matched)
+    }
+
+    /// Tells the rest: what was held back because it might have become a stop text or a character.
+    fn finish(&mut self, reason: StopReason, on_event: &mut dyn FnMut(Event<'_>) -> Flow) {
+        if reason != StopReason::StopString {
+            self.decoded.clear();
+            self.detokenizer.finish(&mut self.decoded);
+            if !self.stop.push(&self.decoded, &mut self.certain) {
+                self.stop.finish(&mut self.certain);
+            }
+            self.flush(on_event);
+        }
+    }
+
+    fn flush(&mut self, on_event: &mut dyn FnMut(Event<'_>) -> Flow) {
+        if !self.certain.is_empty() {
+            self.stopped |= on_event(Event::Text(&self.certain)) == Flow::Stop;
+            self.certain.clear();
+        }
+    }
+}
+
+/// Natural logarithm of the probability of `id` under `logits`.
+fn logprob(logits: &[f32], id: TokenId) -> f32 {
+    let max = logits.iter().copied().fold(f32::NEG_INFINITY, f32::max);
+    let sum: f64 = logits.iter().map(|&l| f64::from(libm::expf(l - max))).sum();
+    logits[id.0 as usize] - max - libm::log(sum) as f32
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn logprobs_are_normalised() {
+        let logits = [1.0, 2.0, 3.0, -1000.0];
+        let total: f32 = (0..4).map(|i| logprob(&logits, TokenId(i)).exp()).sum();
+        assert!((total - 1.0).abs() < 1e-6);
+        assert!((logprob(&logits, TokenId(2)) - logprob(&logits, TokenId(1)) - 1.0).abs() < 1e-6);
+    }
+}

@@ -1,0 +1,239 @@
+//! Runs one model over the prompts and compares what comes out.
+
+use std::fmt;
+
+use siskin::model::Tap;
+use siskin::{Model, Session, SessionOptions, TokenId};
+
+use super::expected::Expected;
+use super::{BUDGET, KL_FLOOR};
+use crate::Failure;
+
+/// Most misses that a row names.
+const NAMED: usize = 4;
+
+/// The differences found in one file.
+#[derive(Default)]
+pub(super) struct Report {
+    max_logit: f32,
+    max_hidden: f32,
+    /// Mean over the positions of the middle prompt.
+    kl: f64,
+    peer_kl: Option<f64>,
+    /// Greedy tokens equal before the first difference, and how many could be compared.
+    greedy: (usize, usize),
+    /// What is out of bounds; empty if all is well.
+    pub(super) misses: Vec<String>,
+}
+
+impl fmt::Display for Report {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        let (same, of) = self.greedy;
+        write!(f, "{:>9.1e} {:>9.1e} {:>9.1e} {same:>4}/{of}  ", self.max_logit, self.max_hidden, self.kl)?;
+        match (self.misses.is_empty(), self.peer_kl) {
+            (true, Some(kl)) => write!(f, "ok (llama.cpp KL {kl:.1e})"),
+            (true, None) => write!(f, "ok"),
+            (false, _) => {
+                let more = if self.misses.len() > NAMED { "; .." } else { "" };
+                write!(f, "MISS: {}{more}", self.misses[..self.misses.len().min(NAMED)].join("; "))
+            }
+        }
+    }
+}
+
+/// What a tapped run showed, all positions of the prompt one after the other.
+#[derive(Default)]
+struct Run {
+    embed: Vec<f32>,
+    layers: Vec<Vec<f32>>,
+    final_norm: Vec<f32>,
+    logits: Vec<f32>,
+}
+
+pub(super) fn compare(model: &Model, expected: &Expected) -> Result<Report, Failure> {
+    let mut report = Report::default();
+    for prompt in ["short", "mid", "long"] {
+        let ids = expected.ids(prompt).ok_or_else(|| format!("the set has no ids.{prompt}"))?;
+        let ids =
+            ids.into_iter().map(|i| Ok(TokenId(u32::try_from(i)?))).collect::<Result<Vec<_>, Failure>>()?;
+        let (run, session) = run(model, &ids)?;
+        let vocab = run.logits.len() / ids.len();
+        let last = &run.logits[run.logits.len() - vocab..];
+        if session.logits() != last {
+            report.misses.push(format!("{prompt}: logits depend on whether all positions are asked for"));
+        }
+        match prompt {
+            "short" => report.logits(expected, "short last", last, expected.floats("logits_last.short")),
+            "mid" => {
+                report.logits(expected, "mid last", last, expected.floats("logits_last.mid"));
+                let all = expected.floats("logits_all.mid");
+                report.kl(expected, &run.logits, all.as_deref(), vocab);
+                report.logits(expected, "mid all", &run.logits, all);
+                report.hidden(expected, &run);
+            }
+            _ => {
+                report.logits(expected, "long last", last, expected.long_floats("logits_last.long"));
+                report.argmax(expected, &run.logits, vocab);
+                report.greedy(expected, session)?;
+            }
+        }
+    }
+    Ok(report)
+}
+
+/// Feeds `ids` twice: tapped, and as a caller would. The second session goes on with greedy tokens.
+fn run(model: &Model, ids: &[TokenId]) -> Result<(Run, Session), Failure> {
+    let options = SessionOptions { context: Some(ids.len() + 64), batch: 32, ..SessionOptions::default() };
+    let mut run = Run::default();
+    model.session(&options)?.prefill_tapped(ids, &mut |tap| match tap {
+        Tap::Embed(x) => run.embed.extend_from_slice(x),
+        Tap::Layer(i, x) => {
+            run.layers.resize_with(run.layers.len().max(i + 1), Vec::new);
+            run.layers[i].extend_from_slice(x);
+        }
+        Tap::FinalNorm(x) => run.final_norm.extend_from_slice(x),
+        Tap::Logits(x) => run.logits.extend_from_slice(x),
+    })?;
+    let mut session = model.session(&options)?;
+    session.prefill(ids)?;
+    Ok((run, session))
+}
+
+impl Report {
+    fn logits(&mut self, expected: &Expected, what: &str, got: &[f32], want: Option<Vec<f32>>) {
+        let Some(want) = want else { return };
+        match max_difference(got, &want) {
+            Ok(d) => {
+                self.max_logit = self.max_logit.max(d);
+                if expected.exact() && d > BUDGET {
+                    self.misses.push(format!("logits {what} differ by {d:.1e}"));
+                }
+            }
+            Err(e) => self.misses.push(format!("logits {what}: {e}")),
+        }
+    }
+
+    /// Every hidden state that the set gives, in the order of computing: the first miss shows where it goes wrong.
+    fn hidden(&mut self, expected: &Expected, run: &Run) {
+        let layers = run.layers.iter().enumerate().map(|(i, x)| (format!("layer{i:02}"), x));
+        let states = std::iter::once(("embed".to_string(), &run.embed))
+            .chain(layers)
+            .chain(std::iter::once(("final_norm".to_string(), &run.final_norm)));
+        for (name, got) in states {
+            let Some(want) = expected.floats(&format!("hidden.mid.{name}")) else { continue };
+            match max_difference(got, &want) {
+                Ok(d) => {
+                    self.max_hidden = self.max_hidden.max(d);
+                    if expected.exact() && d > BUDGET {
+                        self.misses.push(format!("{name} differs by {d:.1e}"));
+                    }
+                }
+                Err(e) => self.misses.push(format!("{name}: {e}")),
+            }
+        }
+    }
+
+    fn kl(&mut self, expected: &Expected, got: &[f32], want: Option<&[f32]>, vocab: usize) {
+        let Some(want) = want else { return };
+        self.kl = mean_kl(want, got, vocab);
+        self.peer_kl = expected.peer_kl.filter(|_| !expected.exact());
+        let limit = KL_FLOOR.max(2.0 * self.peer_kl.unwrap_or(0.0));
+        if !(self.kl <= limit) {
+            self.misses.push(format!("KL {:.1e} is over {limit:.1e}", self.kl));
+        }
+    }
+
+    /// The most likely token at each position of the long prompt: must agree on exact files, where no tie is near.
+    fn argmax(&mut self, expected: &Expected, logits: &[f32], vocab: usize) {
+        let Some(want) = expected.long_ints("argmax_all.long").filter(|_| expected.exact()) else { return };
+        for (position, (row, want)) in logits.chunks(vocab).zip(want).enumerate() {
+            let (got, value) = argmax(row);
+            let wanted =
+                usize::try_from(want).ok().and_then(|w| row.get(w).copied()).unwrap_or(f32::NEG_INFINITY);
+            if i64::from(want) != got as i64 && !(value - wanted <= BUDGET) {
+                self.misses.push(format!("position {position}: token {got} instead of {want}"));
+            }
+        }
+    }
+
+    fn greedy(&mut self, expected: &Expected, mut session: Session) -> Result<(), Failure> {
+        let (Some(tokens), Some(margins)) =
+            (expected.long_ints("greedy.tokens"), expected.long_floats("greedy.margins"))
+        else {
+            return Ok(());
+        };
+        let compared = margins.iter().position(|&m| m < BUDGET).unwrap_or(tokens.len());
+        let mut same = 0;
+        while same < compared {
+            let (got, _) = argmax(session.logits());
+            if i64::from(tokens[same]) != got as i64 {
+                break;
+            }
+            session.prefill(&[TokenId(u32::try_from(got)?)])?;
+            same += 1;
+        }
+        self.greedy = (same, compared);
+        if expected.exact() && same < compared {
+            self.misses.push(format!("greedy token {same} differs"));
+        }
+        Ok(())
+    }
+}
+
+/// The first of the largest values, and the value.
+fn argmax(row: &[f32]) -> (usize, f32) {
+    row.iter()
+        .copied()
+        .enumerate()
+        .fold((0, f32::NEG_INFINITY), |best, x| if x.1 > best.1 { x } else { best })
+}
+
+/// The largest absolute difference; a value that is not a number counts as infinitely far off.
+fn max_difference(got: &[f32], want: &[f32]) -> Result<f32, String> {
+    if got.len() != want.len() {
+        return Err(format!("{} values, the reference has {}", got.len(), want.len()));
+    }
+    let far = |d: f32| if d.is_nan() { f32::INFINITY } else { d };
+    Ok(got.iter().zip(want).map(|(a, b)| far((a - b).abs())).fold(0.0, f32::max))
+}
+
+/// Mean over rows of `vocab` logits of KL(softmax(want) || softmax(got)), in nats.
+fn mean_kl(want: &[f32], got: &[f32], vocab: usize) -> f64 {
+    if want.len() != got.len() || vocab == 0 {
+        return f64::INFINITY;
+    }
+    let rows = want.len() / vocab;
+    let sum: f64 = want
+        .chunks(vocab)
+        .zip(got.chunks(vocab))
+        .map(|(want, got)| {
+            let (p, q) = (log_softmax(want), log_softmax(got));
+            p.iter().zip(&q).map(|(p, q)| p.exp() * (p - q)).sum::<f64>()
+        })
+        .sum();
+    sum / rows as f64
+}
+
+fn log_softmax(row: &[f32]) -> Vec<f64> {
+    let max = f64::from(argmax(row).1);
+    let log_sum = row.iter().map(|&x| (f64::from(x) - max).exp()).sum::<f64>().ln() + max;
+    row.iter().map(|&x| f64::from(x) - log_sum).collect()
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn differences_and_divergence() {
+        assert_eq!(max_difference(&[1.0, 2.0], &[1.0, 2.5]), Ok(0.5));
+        assert_eq!(max_difference(&[f32::NAN], &[1.0]), Ok(f32::INFINITY));
+        assert!(max_difference(&[1.0], &[1.0, 2.0]).is_err());
+        assert!(mean_kl(&[0.0, 1.0], &[5.0, 6.0], 2).abs() < 1e-12, "a constant does not matter");
+        // p = (1/2, 1/2), q = (1/4, 3/4): KL = ln 2 - ln(3)/2.
+        let kl = mean_kl(&[0.0, 0.0], &[0.0, 3f32.ln()], 2);
+        assert!((kl - (2f64.ln() - 3f64.ln() / 2.0)).abs() < 1e-7, "{kl}");
+        assert!(mean_kl(&[0.0; 4], &[0.0; 2], 2).is_infinite());
+        assert_eq!(argmax(&[1.0, 3.0, 3.0]), (1, 3.0));
+    }
+}
