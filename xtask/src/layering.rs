@@ -33,8 +33,7 @@ const ORDER: &[&str] = &[
 const NO_MODEL: &[&str] = &["tokenizer", "chat", "constraint", "sampler"];
 
 /// Where `unsafe` may stand: files, and folders with a slash at the end.
-const UNSAFE_HOMES: &[&str] =
-    &["gguf/mmap.rs", "tensor/cast.rs", "tensor/stripe.rs", "kernels/", "threads/"];
+const UNSAFE_HOMES: &[&str] = &["gguf/mmap.rs", "tensor/cast.rs", "tensor/stripe.rs", "kernels/", "threads/"];
 
 /// Names of model families; inside a longer word they count too (`is_gemma3`).
 const FAMILIES: &[&str] = &["gemma", "llama", "qwen", "mistral", "mixtral", "deepseek", "smollm"];

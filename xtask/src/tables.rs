@@ -40,7 +40,8 @@ pub(crate) fn run(args: &Args) -> Result<(), Failure> {
 /// `text` with the table `name` replaced.
 fn replace(text: &str, name: &str, table: &str) -> Result<String, Failure> {
     let begin = format!("<!-- table: {name} -->\n");
-    let (before, rest) = text.split_once(&begin).ok_or_else(|| format!("README.md has no table \"{name}\""))?;
+    let (before, rest) =
+        text.split_once(&begin).ok_or_else(|| format!("README.md has no table \"{name}\""))?;
     let (_, after) = rest.split_once("<!-- end -->").ok_or_else(|| format!("table \"{name}\" has no end"))?;
     Ok(format!("{before}{begin}{table}<!-- end -->{after}"))
 }

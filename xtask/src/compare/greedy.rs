@@ -99,7 +99,11 @@ fn best_two(logits: &[f32]) -> Result<Step, Failure> {
 }
 
 /// How many of our tokens spell the beginning of `theirs`, and the first that does not.
-fn compare<'a>(model: &Model, steps: &'a [Step], theirs: &[u8]) -> Result<(usize, Option<&'a Step>), Failure> {
+fn compare<'a>(
+    model: &Model,
+    steps: &'a [Step],
+    theirs: &[u8],
+) -> Result<(usize, Option<&'a Step>), Failure> {
     let tokenizer: &Tokenizer = model.tokenizer();
     let mut ours = Vec::new();
     for (i, step) in steps.iter().enumerate() {

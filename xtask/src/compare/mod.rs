@@ -126,11 +126,18 @@ fn output(command: &mut Command) -> Result<(String, String), Failure> {
 /// The machine, in a line under which figures may be quoted.
 fn machine(peers: &Peers) -> Result<(), Failure> {
     let cpu = std::fs::read_to_string("/proc/cpuinfo").unwrap_or_default();
-    let name = cpu.lines().find_map(|l| l.strip_prefix("model name")).map_or("?", |l| l.trim_start_matches([' ', '\t', ':']));
+    let name = cpu
+        .lines()
+        .find_map(|l| l.strip_prefix("model name"))
+        .map_or("?", |l| l.trim_start_matches([' ', '\t', ':']));
     let load = std::fs::read_to_string("/proc/loadavg").unwrap_or_default();
     let date = output(Command::new("date").args(["-u", "+%Y-%m-%d %H:%M UTC"]))?.0;
     let cores = std::thread::available_parallelism()?;
-    println!("{name}, {cores} cores, {} threads used, {}, load average before: {load}", peers.threads, date.trim());
+    println!(
+        "{name}, {cores} cores, {} threads used, {}, load average before: {load}",
+        peers.threads,
+        date.trim()
+    );
     Ok(())
 }
 

@@ -30,7 +30,8 @@ pub(super) fn run(peers: &Peers, models: &[PathBuf], folder: &Path) -> Result<us
 
 /// The number behind the last `label` in `text`.
 fn after(text: &str, label: &str) -> Result<f64, Failure> {
-    let (_, rest) = text.rsplit_once(label).ok_or_else(|| format!("no \"{label}\" in the output:\n{text}"))?;
+    let (_, rest) =
+        text.rsplit_once(label).ok_or_else(|| format!("no \"{label}\" in the output:\n{text}"))?;
     let number = rest.split_whitespace().next().unwrap_or_default();
     number.parse().map_err(|e| format!("\"{number}\" behind \"{label}\": {e}").into())
 }
