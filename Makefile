@@ -34,6 +34,7 @@ lint: ## Formatting, clippy, documentation, module order, file sizes, dependenci
 	RUSTDOCFLAGS="-D warnings" $(CARGO) doc --workspace --no-deps --document-private-items
 	$(XTASK) layering
 	$(XTASK) sizes
+	$(XTASK) tables
 	$(XTASK) deny
 
 unit: ## Unit, integration and documentation tests
