@@ -88,7 +88,13 @@ impl Model {
         let batch = options.batch.min(context);
         // The session keeps a copy of the logits for the sampler.
         let tables = self.0.file.heap_bytes() + self.0.tokenizer.heap_bytes() + 4 * self.0.tokenizer.len();
-        Fit::new(&self.0.decoder, (context, batch, self.threads()), options.kv_type, self.0.file.mapped_bytes(), tables)
+        Fit::new(
+            &self.0.decoder,
+            (context, batch, self.threads()),
+            options.kv_type,
+            self.0.file.mapped_bytes(),
+            tables,
+        )
     }
 
     /// The file.

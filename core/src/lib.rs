@@ -2,6 +2,7 @@
 #![deny(missing_docs)]
 
 pub mod chat;
+pub mod engine;
 pub mod error;
 pub mod gguf;
 pub mod kernels;

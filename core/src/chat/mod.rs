@@ -13,6 +13,8 @@ mod jinja;
 mod tests;
 
 use crate::error::{Error, ErrorKind, Result};
+use crate::gguf::Metadata;
+use crate::tokenizer::{TokenId, Tokenizer};
 use jinja::{Budget, Template, Value, from_json};
 use serde_json::Value as Json;
 use std::sync::Arc;
@@ -128,6 +130,20 @@ pub struct ChatTemplate {
 }
 
 impl ChatTemplate {
+    /// The template that a model file carries (`tokenizer.chat_template`), if it has one.
+    ///
+    /// # Errors
+    /// `Template`, naming the key, if it does not parse.
+    pub fn from_metadata(metadata: &Metadata, tokenizer: &Tokenizer) -> Result<Option<Self>> {
+        let key = "tokenizer.chat_template";
+        let Some(source) = metadata.optional::<String>(key)? else {
+            return Ok(None);
+        };
+        let text = |id: Option<TokenId>| id.and_then(|id| tokenizer.token_text(id)).unwrap_or_default();
+        let (bos, eos) = (text(tokenizer.bos()), text(tokenizer.eos()));
+        Self::new(&source, &bos, &eos).map(Some).map_err(|e| e.with_key(key))
+    }
+
     /// Parses a template. `bos` and `eos` are the texts of the tokens that it knows as `bos_token` and `eos_token`.
     pub fn new(source: &str, bos: &str, eos: &str) -> Result<Self> {
         if source.len() > MAX_SOURCE_BYTES {

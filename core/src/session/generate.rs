@@ -129,7 +129,8 @@ impl Session {
         if prompt.is_empty() && !self.has_logits {
             return Err(Error::new(ErrorKind::Argument, "an empty prompt: there is nothing to continue"));
         }
-        let starts_text = self.position() == 0 && prompt.iter().all(|&t| Some(t) == self.model.tokenizer().bos());
+        let starts_text =
+            self.position() == 0 && prompt.iter().all(|&t| Some(t) == self.model.tokenizer().bos());
         self.tokens.iter().chain(prompt).for_each(|&t| sampler.accept(t));
         let started = Instant::now();
         let mut stats = Stats { prompt_tokens: prompt.len(), ..Stats::default() };

@@ -38,7 +38,7 @@ fn spec(h: &Hparams<'_>) -> Result<ModelSpec> {
     let softcap = h.optional("final_logit_softcapping")?;
     let softcap = softcap.map(|cap| h.number("final_logit_softcapping", cap, |c| c > 0.0)).transpose()?;
     let layer = |i: usize| {
-        let global = (i + 1) % pattern == 0;
+        let global = (i + 1).is_multiple_of(pattern);
         let per_query = if c.layers == LAYERS_OF_27B { c.width / c.heads[i] } else { c.head_dim };
         LayerSpec {
             norm: NormSpec { eps: c.eps, placement: NormPlacement::PrePost },

@@ -35,7 +35,7 @@ pub fn supported_architectures() -> impl Iterator<Item = (&'static str, &'static
 ///
 /// # Errors
 /// `Missing` or `Shape` naming the key; `Unsupported` naming the architecture; `Limit` for absurd sizes.
-pub fn spec(metadata: &Metadata, vocab: usize) -> Result<ModelSpec> {
+pub(crate) fn spec(metadata: &Metadata, vocab: usize) -> Result<ModelSpec> {
     let key = "general.architecture";
     let arch: String = metadata.require(key)?;
     let family = FAMILIES.iter().find(|f| f.arch.contains(&arch.as_str())).ok_or_else(|| {

@@ -1,0 +1,65 @@
+//! Prefill and decode allocate nothing, and what a session allocates is what the plan says.
+#![allow(unsafe_code, clippy::unwrap_used, reason = "a counting allocator; a panic is a failure")]
+
+mod common;
+
+use std::alloc::{GlobalAlloc, Layout, System};
+use std::sync::atomic::{AtomicIsize, AtomicUsize, Ordering::SeqCst};
+
+use siskin::kv_cache::KvType;
+use siskin::session::SessionOptions;
+
+static CALLS: AtomicUsize = AtomicUsize::new(0);
+static LIVE: AtomicIsize = AtomicIsize::new(0);
+
+struct Counting;
+
+// SAFETY: hands every call to the system's allocator unchanged.
+unsafe impl GlobalAlloc for Counting {
+    unsafe fn alloc(&self, layout: Layout) -> *mut u8 {
+        CALLS.fetch_add(1, SeqCst);
+        LIVE.fetch_add(layout.size() as isize, SeqCst);
+        // SAFETY: the caller's promises are the system allocator's.
+        unsafe { System.alloc(layout) }
+    }
+
+    unsafe fn alloc_zeroed(&self, layout: Layout) -> *mut u8 {
+        CALLS.fetch_add(1, SeqCst);
+        LIVE.fetch_add(layout.size() as isize, SeqCst);
+        // SAFETY: the caller's promises are the system allocator's.
+        unsafe { System.alloc_zeroed(layout) }
+    }
+
+    unsafe fn dealloc(&self, ptr: *mut u8, layout: Layout) {
+        LIVE.fetch_sub(layout.size() as isize, SeqCst);
+        // SAFETY: the caller's promises are the system allocator's.
+        unsafe { System.dealloc(ptr, layout) }
+    }
+}
+
+#[global_allocator]
+static ALLOCATOR: Counting = Counting;
+
+/// One test, so that nothing else allocates meanwhile.
+#[test]
+fn passes_allocate_nothing_and_the_plan_is_true() {
+    for arch in ["llama", "qwen2", "gemma3"] {
+        let model = common::tiny(arch, 2);
+        let options = SessionOptions { context: Some(2048), batch: 128, kv_type: KvType::F16 };
+        let fit = model.fit(&options).unwrap();
+        let before = LIVE.load(SeqCst);
+        let mut session = model.session(&options).unwrap();
+        let took = (LIVE.load(SeqCst) - before) as f64;
+        let planned = (fit.kv_cache + fit.buffers) as f64;
+        assert!((took / planned - 1.0).abs() < 0.03, "{arch}: took {took} bytes, planned {planned}");
+
+        let prompt = common::prompt(700);
+        session.prefill(&prompt[..10]).unwrap(); // locks and lazy parts of the standard library
+        let calls = CALLS.load(SeqCst);
+        session.prefill(&prompt[10..]).unwrap();
+        for &token in &prompt[..40] {
+            session.prefill(&[token]).unwrap();
+        }
+        assert_eq!(CALLS.load(SeqCst) - calls, 0, "{arch}: the forward pass allocated");
+    }
+}
