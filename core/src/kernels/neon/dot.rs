@@ -33,12 +33,11 @@ const fn pair_sums(max: i32, terms: i32) -> u32 {
 
 /// Lane `i` = sum of `p[i]`, where `pair_sums` additions of pairs do not overflow.
 #[inline(always)]
-pub(super) fn sum_each_i16(p: [int16x8_t; 4], pair_sums: u32) -> int32x4_t {
-    let [a, b, c, d] = p;
+pub(super) fn sum_each_i16([a, b, c, d]: [int16x8_t; 4], pair_sums: u32) -> int32x4_t {
     // SAFETY: NEON is always there.
     unsafe {
         if pair_sums == 0 {
-            return sum_each(p.map(|p| vpaddlq_s16(p)));
+            return sum_each([vpaddlq_s16(a), vpaddlq_s16(b), vpaddlq_s16(c), vpaddlq_s16(d)]);
         }
         let (ab, cd) = (vpaddq_s16(a, b), vpaddq_s16(c, d));
         if pair_sums == 1 {

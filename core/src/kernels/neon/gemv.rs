@@ -21,6 +21,39 @@ fn four_rows<'a, B: PlainBlock>(w: &QMatRef<'a>, i: usize) -> [&'a [B]; ROWS] {
     [row(r), row(r + 1), row(r + 2), row(r + 3)]
 }
 
+/// Integer sums of four blocks with one block of activations, lane `r` for block `r`.
+#[inline(always)]
+fn four_dots<D: Dot, W: Weights32>(blocks: [&W; ROWS], qs: &[i8; 32], sum: i16) -> int32x4_t {
+    let [a, b, c, d] = blocks;
+    let halves = qs.as_chunks::<16>().0;
+    let x = [load_i8(&halves[0]), load_i8(&halves[1])];
+    let dots = D::dot32([a.raw(), b.raw(), c.raw(), d.raw()], [x; ROWS], W::MAX);
+    if W::OFFSET == 0 {
+        return dots;
+    }
+    // SAFETY: NEON is always there.
+    sub_product(dots, unsafe { vdup_n_s16(sum) }, unsafe { vdup_n_s16(W::OFFSET) })
+}
+
+/// `acc` plus four blocks with sums `dots` times one block of activations with scale `s` and sum `sum`.
+#[inline(always)]
+fn add_blocks<W: Weights32>(
+    acc: float32x4_t,
+    [a, b, c, d]: [&W; ROWS],
+    dots: int32x4_t,
+    s: f32,
+    sum: i16,
+) -> float32x4_t {
+    let acc = fma(acc, to_f32(dots), scale(widen_f16([a.d(), b.d(), c.d(), d.d()]), s));
+    if W::MIN { fma_n(acc, widen_f16([a.m(), b.m(), c.m(), d.m()]), s * f32::from(sum)) } else { acc }
+}
+
+/// The first `pairs` pairs of `x`.
+#[inline(always)]
+fn two<T>(x: &[T], pairs: usize) -> &[[T; 2]] {
+    &x.as_chunks::<2>().0[..pairs]
+}
+
 /// `out[r] = dot(row r, token 0)`, for `out` of `w.rows()`.
 #[inline(always)]
 pub(in crate::kernels) fn gemv32<D: Dot, W: Weights32>(
@@ -30,28 +63,27 @@ pub(in crate::kernels) fn gemv32<D: Dot, W: Weights32>(
 ) {
     let (qs, scales, sums) = (acts.qs.as_chunks::<32>().0, acts.scales, acts.sums);
     for (i, out) in out.chunks_mut(ROWS).enumerate() {
-        // Equal lengths, said where the compiler sees it: no checks in the loop.
         let rows = four_rows::<W>(&w, i);
         let n = rows[0].len();
-        let [r0, r1, r2, r3] = [&rows[0][..n], &rows[1][..n], &rows[2][..n], &rows[3][..n]];
-        let (qs, scales, sums) = (&qs[..n], &scales[..n], &sums[..n]);
         let mut acc = zero_f32();
-        for b in 0..n {
-            let blocks = [&r0[b], &r1[b], &r2[b], &r3[b]];
-            let halves = qs[b].as_chunks::<16>().0;
-            let x = [load_i8(&halves[0]), load_i8(&halves[1])];
-            let raw = [blocks[0].raw(), blocks[1].raw(), blocks[2].raw(), blocks[3].raw()];
-            let mut dot = D::dot32(raw, [x; ROWS], W::MAX);
-            if W::OFFSET != 0 {
-                // SAFETY: NEON is always there.
-                dot = unsafe { vmlsl_s16(dot, vdup_n_s16(sums[b]), vdup_n_s16(W::OFFSET)) };
-            }
-            acc = fma(acc, to_f32(dot), scale(widen_f16(blocks.map(|w| w.d())), scales[b]));
-            if W::MIN {
-                let m = widen_f16(blocks.map(|w| w.m()));
-                // SAFETY: NEON is always there.
-                acc = unsafe { vfmaq_n_f32(acc, m, scales[b] * f32::from(sums[b])) };
-            }
+        // Two blocks at a time: their sums do not wait for each other, which in-order processors need. Slices of
+        // lengths that the compiler sees to be equal need no checks in the loop.
+        let pairs = n / 2;
+        let [r0, r1, r2, r3] =
+            [two(rows[0], pairs), two(rows[1], pairs), two(rows[2], pairs), two(rows[3], pairs)];
+        let (q2, scales2, sums2) = (two(qs, pairs), two(scales, pairs), two(sums, pairs));
+        for b in 0..pairs {
+            let ([a0, a1], [b0, b1], [c0, c1], [d0, d1]) = (&r0[b], &r1[b], &r2[b], &r3[b]);
+            let ([q0, q1], [s0, s1], [t0, t1]) = (&q2[b], scales2[b], sums2[b]);
+            let first = four_dots::<D, W>([a0, b0, c0, d0], q0, t0);
+            let second = four_dots::<D, W>([a1, b1, c1, d1], q1, t1);
+            acc = add_blocks(acc, [a0, b0, c0, d0], first, s0, t0);
+            acc = add_blocks(acc, [a1, b1, c1, d1], second, s1, t1);
+        }
+        if n % 2 == 1 {
+            let (last, b) = ([&rows[0][n - 1], &rows[1][n - 1], &rows[2][n - 1], &rows[3][n - 1]], n - 1);
+            let dots = four_dots::<D, W>(last, &qs[b], sums[b]);
+            acc = add_blocks(acc, last, dots, scales[b], sums[b]);
         }
         store_some(out, acc);
     }

@@ -1,5 +1,7 @@
 //! Baseline micro-kernels: four rows at a time along the row with SMULL, times up to four tokens.
 
+use std::arch::aarch64::*;
+
 use super::dot::{Baseline, Dot};
 use super::gemm::{Micro, Outputs, TokenRows, store_token, sub_min};
 use super::panel::{Tile32, Tile256, Whole};
@@ -66,7 +68,21 @@ fn by_max256<const T: usize, const SUBS: usize, const MIN: bool>(
     }
 }
 
+/// 16 weights of rows `4 i..4 i + 4`.
+#[inline(always)]
+fn rows(q: &[[i8; 16]; 8], i: usize) -> [int8x16_t; 4] {
+    [load_i8(&q[4 * i]), load_i8(&q[4 * i + 1]), load_i8(&q[4 * i + 2]), load_i8(&q[4 * i + 3])]
+}
+
+/// Both halves of the 32 weights of rows `4 i..4 i + 4`.
+#[inline(always)]
+fn rows32(first: &[[i8; 16]; 8], second: &[[i8; 16]; 8], i: usize) -> [[int8x16_t; 2]; 4] {
+    let ([a, b, c, d], [e, f, g, h]) = (rows(first, i), rows(second, i));
+    [[a, e], [b, f], [c, g], [d, h]]
+}
+
 /// See [`Micro::run32`]. `T` = `acts.n`.
+#[inline(never)]
 fn run32<const T: usize, const MIN: bool, const MAX: i32>(
     panel: &[Tile32],
     acts: &QuantActs<'_>,
@@ -76,7 +92,7 @@ fn run32<const T: usize, const MIN: bool, const MAX: i32>(
     let mut acc = [[zero_f32(); 2]; T];
     for (b, tile) in panel.iter().enumerate() {
         for i in 0..2 {
-            let w = [0, 1, 2, 3].map(|r| [0, 1].map(|h: usize| load_i8(&tile.q[h][4 * i + r])));
+            let w = rows32(&tile.q[0], &tile.q[1], i);
             let d = load_f32(&tile.d[i]);
             for t in 0..T {
                 let x = [tokens.sixteen(t, b, 0), tokens.sixteen(t, b, 1)];
@@ -93,7 +109,33 @@ fn run32<const T: usize, const MIN: bool, const MAX: i32>(
     }
 }
 
+/// Sums of one sub-block of rows `4 i..4 i + 4` with each of `T` tokens.
+#[inline(always)]
+fn sub_block<const T: usize, const SUBS: usize, const MAX: i32>(
+    tile: &Tile256,
+    tokens: &TokenRows<'_, T, 256, 16>,
+    b: usize,
+    j: usize,
+    i: usize,
+) -> [int32x4_t; T] {
+    let mut dots = [zero_i32(); T];
+    if SUBS == 8 {
+        let w = rows32(&tile.q[2 * j], &tile.q[2 * j + 1], i);
+        for t in 0..T {
+            let x = [tokens.sixteen(t, b, 2 * j), tokens.sixteen(t, b, 2 * j + 1)];
+            dots[t] = Baseline::dot32(w, [x; 4], MAX);
+        }
+    } else {
+        let w = rows(&tile.q[j], i);
+        for t in 0..T {
+            dots[t] = Baseline::dot16(w, [tokens.sixteen(t, b, j); 4], MAX);
+        }
+    }
+    dots
+}
+
 /// See [`Micro::run256`]. `T` = `acts.n`.
+#[inline(never)]
 fn run256<const T: usize, const SUBS: usize, const MIN: bool, const MAX: i32>(
     panel: &[Tile256],
     acts: &QuantActs<'_>,
@@ -106,19 +148,9 @@ fn run256<const T: usize, const SUBS: usize, const MIN: bool, const MAX: i32>(
         for j in 0..SUBS {
             for i in 0..2 {
                 let sub = load_i32(&tile.scales[j][i]);
-                if SUBS == 8 {
-                    let w =
-                        [0, 1, 2, 3].map(|r| [0, 1].map(|h: usize| load_i8(&tile.q[2 * j + h][4 * i + r])));
-                    for t in 0..T {
-                        let x = [tokens.sixteen(t, b, 2 * j), tokens.sixteen(t, b, 2 * j + 1)];
-                        sums[t][i] = mla(sums[t][i], Baseline::dot32(w, [x; 4], MAX), sub);
-                    }
-                } else {
-                    let w = [0, 1, 2, 3].map(|r| load_i8(&tile.q[j][4 * i + r]));
-                    for t in 0..T {
-                        let x = tokens.sixteen(t, b, j);
-                        sums[t][i] = mla(sums[t][i], Baseline::dot16(w, [x; 4], MAX), sub);
-                    }
+                let dots = sub_block::<T, SUBS, MAX>(tile, &tokens, b, j, i);
+                for t in 0..T {
+                    sums[t][i] = mla(sums[t][i], dots[t], sub);
                 }
             }
         }

@@ -22,15 +22,15 @@ mod weights256;
 mod weights256_rare;
 mod weights32;
 
-use self::dot::{Baseline, Dot};
-use self::gemm::{Micro, gemm32, gemm256};
-use self::gemv::{gemv32, gemv256};
+use self::dot::Baseline;
+pub(in crate::kernels) use self::gemm::{gemm32, gemm256};
+pub(in crate::kernels) use self::gemv::{gemv32, gemv256};
 pub(in crate::kernels) use self::weights32::Weights32;
 pub(in crate::kernels) use self::weights256::Weights256;
 use super::select::Tier;
 use super::{Kernels, Scratch, generic};
 use crate::quant::{self, QuantType};
-use crate::tensor::{Acts, QMatRef, Stripe};
+use crate::tensor::{Acts, QMatRef, QuantActs, Stripe};
 
 generic::instantiate! { f32_ops: f32x16::Neon }
 
@@ -64,43 +64,23 @@ macro_rules! with_products {
 pub(in crate::kernels) use with_products;
 
 fn q32<W: Weights32>(w: QMatRef<'_>, acts: &Acts<'_>, out: &mut Stripe<'_>, scratch: &mut Scratch) {
-    product32::<Baseline, Baseline, W>(w, acts, out, scratch);
+    match acts.n() {
+        1 => gemv32::<Baseline, W>(w, quantised(acts), out.row(0)),
+        _ => gemm32::<Baseline, W>(w, quantised(acts), out, scratch),
+    }
 }
 
 fn q256<W: Weights256>(w: QMatRef<'_>, acts: &Acts<'_>, out: &mut Stripe<'_>, scratch: &mut Scratch) {
-    product256::<Baseline, Baseline, W>(w, acts, out, scratch);
-}
-
-/// `out[t][r] = dot(w row r, acts t)` for a type with blocks of 32.
-#[inline(always)]
-pub(in crate::kernels) fn product32<D: Dot, M: Micro, W: Weights32>(
-    w: QMatRef<'_>,
-    acts: &Acts<'_>,
-    out: &mut Stripe<'_>,
-    scratch: &mut Scratch,
-) {
-    let Acts::Quant(acts) = acts else { panic!("{NOT_QUANTISED}") };
-    match acts.n {
-        0 => {}
-        1 => gemv32::<D, W>(w, acts, out.row(0)),
-        _ => gemm32::<M, W>(w, acts, out, scratch),
+    match acts.n() {
+        1 => gemv256::<Baseline, W>(w, quantised(acts), out.row(0)),
+        _ => gemm256::<Baseline, W>(w, quantised(acts), out, scratch),
     }
 }
 
-/// `out[t][r] = dot(w row r, acts t)` for a type with blocks of 256.
-#[inline(always)]
-pub(in crate::kernels) fn product256<D: Dot, M: Micro, W: Weights256>(
-    w: QMatRef<'_>,
-    acts: &Acts<'_>,
-    out: &mut Stripe<'_>,
-    scratch: &mut Scratch,
-) {
-    let Acts::Quant(acts) = acts else { panic!("{NOT_QUANTISED}") };
-    match acts.n {
-        0 => {}
-        1 => gemv256::<D, W>(w, acts, out.row(0)),
-        _ => gemm256::<M, W>(w, acts, out, scratch),
+/// The activations that a quantised product meets.
+pub(in crate::kernels) fn quantised<'a, 'b>(acts: &'b Acts<'a>) -> &'b QuantActs<'a> {
+    match acts {
+        Acts::Quant(acts) => acts,
+        Acts::F32 { .. } => panic!("quantised weights meet quantised activations: checked by the caller"),
     }
 }
-
-const NOT_QUANTISED: &str = "quantised weights meet quantised activations: checked by the caller";

@@ -4,7 +4,7 @@
 
 use std::arch::aarch64::*;
 
-use super::simd::{store_f32, widen_f16};
+use super::simd::{load_i8, store_f32, widen_f16, zero_i8};
 use super::weights32::Weights32;
 use super::weights256::Weights256;
 use crate::kernels::Scratch;
@@ -81,9 +81,9 @@ pub(in crate::kernels) struct Pairs;
 impl Layout for Whole {
     #[inline(always)]
     fn put(rows: [int8x16_t; ROWS], out: &mut [[i8; 16]; 8]) {
-        for (row, out) in rows.into_iter().zip(out) {
+        for r in 0..ROWS {
             // SAFETY: NEON is always there; 16 bytes inside the array.
-            unsafe { vst1q_s8(out.as_mut_ptr(), row) }
+            unsafe { vst1q_s8(out[r].as_mut_ptr(), rows[r]) }
         }
     }
 }
@@ -91,27 +91,35 @@ impl Layout for Whole {
 impl Layout for Fours {
     #[inline(always)]
     fn put(rows: [int8x16_t; ROWS], out: &mut [[i8; 16]; 8]) {
-        let [a, b, c, d, e, f, g, h] = rows.map(|x| {
-            // SAFETY: NEON is always there.
-            unsafe { vreinterpretq_s32_s8(x) }
-        });
+        let [a, b, c, d, e, f, g, h] = rows;
         let (first, second) = out.split_at_mut(4);
         // SAFETY: NEON is always there; ST4 writes 64 bytes, the four arrays of each half.
         unsafe {
-            vst4q_s32(first.as_mut_ptr().cast(), int32x4x4_t(a, b, c, d));
-            vst4q_s32(second.as_mut_ptr().cast(), int32x4x4_t(e, f, g, h));
+            vst4q_s32(first.as_mut_ptr().cast(), words([a, b, c, d]));
+            vst4q_s32(second.as_mut_ptr().cast(), words([e, f, g, h]));
         }
+    }
+}
+
+#[inline(always)]
+fn words([a, b, c, d]: [int8x16_t; 4]) -> int32x4x4_t {
+    // SAFETY: NEON is always there.
+    unsafe {
+        let (a, b) = (vreinterpretq_s32_s8(a), vreinterpretq_s32_s8(b));
+        int32x4x4_t(a, b, vreinterpretq_s32_s8(c), vreinterpretq_s32_s8(d))
     }
 }
 
 impl Layout for Pairs {
     #[inline(always)]
     fn put(rows: [int8x16_t; ROWS], out: &mut [[i8; 16]; 8]) {
-        for (pair, out) in rows.as_chunks::<2>().0.iter().zip(out.as_chunks_mut::<2>().0) {
+        let (out, _) = out.as_chunks_mut::<2>();
+        for i in 0..ROWS / 2 {
             // SAFETY: NEON is always there; ST2 writes 32 bytes, the two arrays.
             unsafe {
-                let pair = int64x2x2_t(vreinterpretq_s64_s8(pair[0]), vreinterpretq_s64_s8(pair[1]));
-                vst2q_s64(out.as_mut_ptr().cast(), pair);
+                let pair =
+                    int64x2x2_t(vreinterpretq_s64_s8(rows[2 * i]), vreinterpretq_s64_s8(rows[2 * i + 1]));
+                vst2q_s64(out[i].as_mut_ptr().cast(), pair);
             }
         }
     }
@@ -130,13 +138,18 @@ fn put_f16(bits: [u16; ROWS], out: &mut [[f32; 4]; 2]) {
 pub(in crate::kernels) fn unpack32<L: Layout, W: Weights32>(rows: [&[W]; ROWS], tiles: &mut [Tile32]) {
     let rows = rows.map(|r| &r[..tiles.len()]);
     for (b, tile) in tiles.iter_mut().enumerate() {
-        let blocks = rows.map(|r| &r[b]);
-        let q = blocks.map(|w| w.signed());
-        L::put(q.map(|[a, _]| a), &mut tile.q[0]);
-        L::put(q.map(|[_, b]| b), &mut tile.q[1]);
-        put_f16(blocks.map(|w| w.d()), &mut tile.d);
+        let (mut low, mut high) = ([zero_i8(); ROWS], [zero_i8(); ROWS]);
+        let (mut d, mut m) = ([0; ROWS], [0; ROWS]);
+        for r in 0..ROWS {
+            let block = &rows[r][b];
+            [low[r], high[r]] = block.signed();
+            (d[r], m[r]) = (block.d(), block.m());
+        }
+        L::put(low, &mut tile.q[0]);
+        L::put(high, &mut tile.q[1]);
+        put_f16(d, &mut tile.d);
         if W::MIN {
-            put_f16(blocks.map(|w| w.m()), &mut tile.m);
+            put_f16(m, &mut tile.m);
         }
     }
 }
@@ -146,11 +159,15 @@ pub(in crate::kernels) fn unpack32<L: Layout, W: Weights32>(rows: [&[W]; ROWS], 
 #[inline(always)]
 fn put_half<L: Layout, W: Weights256, const HALF: usize>(blocks: [&W; ROWS], q: &mut [[[i8; 16]; 8]; 16]) {
     let mut unpacked = [[[0i8; 16]; 8]; ROWS];
-    for (block, out) in blocks.into_iter().zip(&mut unpacked) {
-        Whole::put(block.signed::<HALF>(), out);
+    for r in 0..ROWS {
+        Whole::put(blocks[r].signed::<HALF>(), &mut unpacked[r]);
     }
     for i in 0..8 {
-        L::put(std::array::from_fn(|r| super::simd::load_i8(&unpacked[r][i])), &mut q[8 * HALF + i]);
+        let mut rows = [zero_i8(); ROWS];
+        for r in 0..ROWS {
+            rows[r] = load_i8(&unpacked[r][i]);
+        }
+        L::put(rows, &mut q[8 * HALF + i]);
     }
 }
 
@@ -159,26 +176,74 @@ fn put_half<L: Layout, W: Weights256, const HALF: usize>(blocks: [&W; ROWS], q: 
 pub(in crate::kernels) fn unpack256<L: Layout, W: Weights256>(rows: [&[W]; ROWS], tiles: &mut [Tile256]) {
     let rows = rows.map(|r| &r[..tiles.len()]);
     for (b, tile) in tiles.iter_mut().enumerate() {
-        let blocks = rows.map(|r| &r[b]);
+        let mut blocks = [&rows[0][b]; ROWS];
+        let (mut scales, mut mins) = ([zero_i8(); ROWS], [zero_i8(); ROWS]);
+        let (mut d, mut dmin) = ([0; ROWS], [0; ROWS]);
+        for r in 0..ROWS {
+            let block = &rows[r][b];
+            blocks[r] = block;
+            (scales[r], mins[r]) = (block.scales(), block.mins());
+            (d[r], dmin[r]) = (block.d(), block.dmin());
+        }
         put_half::<L, W, 0>(blocks, &mut tile.q);
         put_half::<L, W, 1>(blocks, &mut tile.q);
-        put_f16(blocks.map(|w| w.d()), &mut tile.d);
+        put_f16(d, &mut tile.d);
+        put_scales(scales, W::SUBS, &mut tile.scales);
         if W::MIN {
-            put_f16(blocks.map(|w| w.dmin()), &mut tile.dmin);
+            put_f16(dmin, &mut tile.dmin);
+            put_mins(mins, W::SUBS, &mut tile.mins);
         }
-        for (r, block) in blocks.into_iter().enumerate() {
-            let (mut scales, mut mins) = ([0i8; 16], [0i8; 16]);
-            // SAFETY: NEON is always there; 16 bytes inside each array.
-            unsafe {
-                vst1q_s8(scales.as_mut_ptr(), block.scales());
-                vst1q_s8(mins.as_mut_ptr(), block.mins());
-            }
-            for j in 0..W::SUBS {
-                tile.scales[j][r / 4][r % 4] = i32::from(scales[j]);
-                if W::MIN {
-                    tile.mins[j][r] = i16::from(mins[j]);
-                }
-            }
+    }
+}
+
+/// Bytes `[row][sub-block]` as `[sub-block][row]`, two sub-blocks in a register.
+#[inline(always)]
+fn transposed([a, b, c, d, e, f, g, h]: [int8x16_t; ROWS]) -> [int8x16_t; 8] {
+    // SAFETY: NEON is always there.
+    unsafe {
+        // Rows 0, 4, 1, 5, .. side by side, then their pairs, then all eight: each step doubles the group.
+        let low = [vzip1q_s8(a, e), vzip1q_s8(b, f), vzip1q_s8(c, g), vzip1q_s8(d, h)];
+        let high = [vzip2q_s8(a, e), vzip2q_s8(b, f), vzip2q_s8(c, g), vzip2q_s8(d, h)];
+        let ([p, q, r, s], [t, u, v, w]) = (woven(low), woven(high));
+        [p, q, r, s, t, u, v, w]
+    }
+}
+
+/// The second and third step of [`transposed`].
+#[inline(always)]
+fn woven([a, b, c, d]: [int8x16_t; 4]) -> [int8x16_t; 4] {
+    // SAFETY: NEON is always there.
+    unsafe {
+        let (x0, x1, y0, y1) = (vzip1q_s8(a, c), vzip2q_s8(a, c), vzip1q_s8(b, d), vzip2q_s8(b, d));
+        [vzip1q_s8(x0, y0), vzip2q_s8(x0, y0), vzip1q_s8(x1, y1), vzip2q_s8(x1, y1)]
+    }
+}
+
+/// Sub-scales of eight rows, widened.
+#[inline(always)]
+fn put_scales(rows: [int8x16_t; ROWS], subs: usize, out: &mut [[[i32; 4]; 2]; 16]) {
+    let two = transposed(rows);
+    for j in 0..subs / 2 {
+        // SAFETY: NEON is always there; four values inside each array.
+        unsafe {
+            let (a, b) = (vmovl_s8(vget_low_s8(two[j])), vmovl_high_s8(two[j]));
+            vst1q_s32(out[2 * j][0].as_mut_ptr(), vmovl_s16(vget_low_s16(a)));
+            vst1q_s32(out[2 * j][1].as_mut_ptr(), vmovl_high_s16(a));
+            vst1q_s32(out[2 * j + 1][0].as_mut_ptr(), vmovl_s16(vget_low_s16(b)));
+            vst1q_s32(out[2 * j + 1][1].as_mut_ptr(), vmovl_high_s16(b));
+        }
+    }
+}
+
+/// Minimums of eight rows, widened.
+#[inline(always)]
+fn put_mins(rows: [int8x16_t; ROWS], subs: usize, out: &mut [[i16; 8]; 16]) {
+    let two = transposed(rows);
+    for j in 0..subs / 2 {
+        // SAFETY: NEON is always there; eight values inside each array.
+        unsafe {
+            vst1q_s16(out[2 * j].as_mut_ptr(), vmovl_s8(vget_low_s8(two[j])));
+            vst1q_s16(out[2 * j + 1].as_mut_ptr(), vmovl_high_s8(two[j]));
         }
     }
 }

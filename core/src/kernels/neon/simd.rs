@@ -3,7 +3,7 @@
 //! NEON (Advanced SIMD) is part of every aarch64 target that the standard library supports, so none of these needs
 //! a check; loads and stores take arrays, so none can leave its memory.
 
-use std::arch::aarch64::*;
+use std::arch::{aarch64::*, asm};
 
 /// Sixteen signed bytes.
 #[inline(always)]
@@ -64,13 +64,21 @@ pub(in crate::kernels) fn store_some(out: &mut [f32], x: float32x4_t) {
     out.copy_from_slice(&all[..out.len()]);
 }
 
-/// Four f16 bit patterns, widened. They are put together in a general register: that costs the vector units one
-/// move, where four lane loads would cost four.
+/// Four f16 bit patterns, widened.
+///
+/// They are put together in a general register: one move for the vector units, where four lane loads (which the
+/// compiler would make of `vcreate_u16`) are four.
 #[inline(always)]
 pub(in crate::kernels) fn widen_f16([a, b, c, d]: [u16; 4]) -> float32x4_t {
     let bits = u64::from(a) | u64::from(b) << 16 | u64::from(c) << 32 | u64::from(d) << 48;
-    // SAFETY: NEON is always there, and with it FCVTL from half precision (FEAT_FP16 is for arithmetic).
-    unsafe { vcvt_f32_f16(vreinterpret_f16_u16(vcreate_u16(bits))) }
+    let lanes: uint16x4_t;
+    // SAFETY: NEON is always there, and with it FCVTL from half precision (FEAT_FP16 is for arithmetic); the
+    // instruction writes only its register.
+    unsafe {
+        asm!("fmov {lanes:d}, {bits}", lanes = out(vreg) lanes, bits = in(reg) bits,
+             options(pure, nomem, nostack, preserves_flags));
+        vcvt_f32_f16(vreinterpret_f16_u16(lanes))
+    }
 }
 
 /// `c + a * b`, rounded once.
@@ -108,11 +116,44 @@ pub(in crate::kernels) fn zero_i32() -> int32x4_t {
     unsafe { vdupq_n_s32(0) }
 }
 
+/// Sixteen zeros.
+#[inline(always)]
+pub(in crate::kernels) fn zero_i8() -> int8x16_t {
+    // SAFETY: NEON is always there.
+    unsafe { vdupq_n_s8(0) }
+}
+
 /// Lane `i` = sum of `v[i]`.
 #[inline(always)]
 pub(in crate::kernels) fn sum_each([a, b, c, d]: [int32x4_t; 4]) -> int32x4_t {
     // SAFETY: NEON is always there.
     unsafe { vpaddq_s32(vpaddq_s32(a, b), vpaddq_s32(c, d)) }
+}
+
+/// `x` with the bits of `mask` from `bits`.
+///
+/// By BIT itself: `vbslq_u8` with a constant mask is taken apart by the compiler into three or four instructions.
+#[inline(always)]
+pub(in crate::kernels) fn insert(mut x: uint8x16_t, bits: uint8x16_t, mask: uint8x16_t) -> uint8x16_t {
+    // SAFETY: NEON is always there; reads and writes only its registers.
+    unsafe {
+        asm!("bit {x:v}.16b, {bits:v}.16b, {mask:v}.16b", x = inout(vreg) x, bits = in(vreg) bits,
+             mask = in(vreg) mask, options(pure, nomem, nostack, preserves_flags));
+    }
+    x
+}
+
+/// `c - a * b` in each lane.
+///
+/// By SMLSL itself: `vmlsl_s16` is split, and the subtraction mixed up with the additions before it.
+#[inline(always)]
+pub(in crate::kernels) fn sub_product(mut c: int32x4_t, a: int16x4_t, b: int16x4_t) -> int32x4_t {
+    // SAFETY: NEON is always there; reads and writes only its registers.
+    unsafe {
+        asm!("smlsl {c:v}.4s, {a:v}.4h, {b:v}.4h", c = inout(vreg) c, a = in(vreg) a, b = in(vreg) b,
+             options(pure, nomem, nostack, preserves_flags));
+    }
+    c
 }
 
 /// `c + a * b` in each lane.

@@ -2,7 +2,7 @@
 
 use std::arch::aarch64::*;
 
-use super::simd::{load_i8, part_u8};
+use super::simd::{self, load_i8, part_u8};
 use super::weights32::nibbles;
 use crate::quant::{BlockQ4K, BlockQ5K, BlockQ6K};
 use crate::tensor::PlainBlock;
@@ -92,7 +92,7 @@ fn nibbles_64(qs: &[u8; 128], c: usize) -> [uint8x16_t; 4] {
 #[inline(always)]
 pub(super) fn insert<const MASK: u8>(x: uint8x16_t, bits: uint8x16_t) -> uint8x16_t {
     // SAFETY: NEON is always there.
-    unsafe { vbslq_u8(vdupq_n_u8(MASK), bits, x) }
+    simd::insert(x, bits, unsafe { vdupq_n_u8(MASK) })
 }
 
 /// All ones where `x` has bit `bit`.

@@ -2,7 +2,7 @@
 
 use std::arch::aarch64::*;
 
-use super::simd::{load_i8, load_u8, part_u8};
+use super::simd::{insert, load_i8, load_u8, part_u8};
 use crate::quant::{BlockIQ4NL, BlockQ4_0, BlockQ4_1, BlockQ5_0, BlockQ5_1, BlockQ8_0, IQ4_VALUES};
 use crate::tensor::PlainBlock;
 
@@ -59,12 +59,12 @@ fn five_bits(qs: &[u8; 16], high: &[u8; 4]) -> [int8x16_t; 2] {
         [[0, 0, 0, 0, 0, 0, 0, 0, 1, 1, 1, 1, 1, 1, 1, 1], [2, 2, 2, 2, 2, 2, 2, 2, 3, 3, 3, 3, 3, 3, 3, 3]];
     const BIT: [u8; 16] = [1, 2, 4, 8, 16, 32, 64, 128, 1, 2, 4, 8, 16, 32, 64, 128];
     let [a, b] = nibbles(load_u8(qs));
-    // SAFETY: NEON is always there. VTST makes a byte of ones of a set bit, and VBSL takes its bit 4.
+    // SAFETY: NEON is always there. VTST makes a byte of ones of a set bit, and its bit 4 is taken.
     unsafe {
         let bits = vreinterpretq_u8_u32(vdupq_n_u32(u32::from_le_bytes(*high)));
         let [low, high] = BYTE.map(|byte| vtstq_u8(vqtbl1q_u8(bits, load_u8(&byte)), load_u8(&BIT)));
         let bit4 = vdupq_n_u8(16);
-        signed([vbslq_u8(bit4, low, a), vbslq_u8(bit4, high, b)])
+        signed([insert(a, low, bit4), insert(b, high, bit4)])
     }
 }
 

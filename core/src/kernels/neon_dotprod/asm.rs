@@ -1,7 +1,6 @@
 //! SDOT as one-instruction functions: its intrinsics are not stable in the compilers that we support.
 //!
 //! The instructions are FEAT_DotProd: nothing here may run before `is_aarch64_feature_detected!("dotprod")` said yes.
-#![allow(clippy::inline_always, reason = "must become part of functions with the target feature")]
 
 use std::arch::{aarch64::*, asm};
 

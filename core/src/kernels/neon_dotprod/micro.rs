@@ -108,6 +108,7 @@ unsafe fn add16<const T: usize>(dots: &mut [[int32x4_t; 2]; T], q: &[[i8; 16]; 8
 }
 
 /// See [`Micro::run32`]. `T` = `acts.n`.
+#[inline(never)]
 #[target_feature(enable = "dotprod")]
 fn run32<const T: usize, const MIN: bool>(panel: &[Tile32], acts: &QuantActs<'_>, out: &mut Outputs) {
     let n = panel.len();
@@ -136,6 +137,7 @@ fn run32<const T: usize, const MIN: bool>(panel: &[Tile32], acts: &QuantActs<'_>
 }
 
 /// See [`Micro::run256`]. `T` = `acts.n`.
+#[inline(never)]
 #[target_feature(enable = "dotprod")]
 fn run256<const T: usize, const SUBS: usize, const MIN: bool>(
     panel: &[Tile256],

@@ -1,10 +1,11 @@
 //! ARM with FEAT_DotProd (Cortex-A55, A75 and later): [`neon`](super::neon) with SDOT.
+#![allow(clippy::needless_range_loop, reason = "register tiles are clearest by index")]
 
-pub(in crate::kernels) mod asm;
+mod asm;
 mod micro;
 
-pub(in crate::kernels) use self::micro::DotProd;
-use super::neon::{self, Weights32, Weights256, product32, product256, with_products};
+use self::micro::DotProd;
+use super::neon::{self, Weights32, Weights256, gemm32, gemm256, gemv32, gemv256, quantised, with_products};
 use super::select::Tier;
 use super::{Kernels, Scratch};
 use crate::quant::{self, QuantType};
@@ -20,11 +21,27 @@ pub(super) static TIER: Tier = Tier {
 };
 
 #[target_feature(enable = "dotprod")]
-fn q32<W: Weights32>(w: QMatRef<'_>, acts: &Acts<'_>, out: &mut Stripe<'_>, scratch: &mut Scratch) {
-    product32::<DotProd, DotProd, W>(w, acts, out, scratch);
+pub(in crate::kernels) fn q32<W: Weights32>(
+    w: QMatRef<'_>,
+    acts: &Acts<'_>,
+    out: &mut Stripe<'_>,
+    scratch: &mut Scratch,
+) {
+    match acts.n() {
+        1 => gemv32::<DotProd, W>(w, quantised(acts), out.row(0)),
+        _ => gemm32::<DotProd, W>(w, quantised(acts), out, scratch),
+    }
 }
 
 #[target_feature(enable = "dotprod")]
-fn q256<W: Weights256>(w: QMatRef<'_>, acts: &Acts<'_>, out: &mut Stripe<'_>, scratch: &mut Scratch) {
-    product256::<DotProd, DotProd, W>(w, acts, out, scratch);
+pub(in crate::kernels) fn q256<W: Weights256>(
+    w: QMatRef<'_>,
+    acts: &Acts<'_>,
+    out: &mut Stripe<'_>,
+    scratch: &mut Scratch,
+) {
+    match acts.n() {
+        1 => gemv256::<DotProd, W>(w, quantised(acts), out.row(0)),
+        _ => gemm256::<DotProd, W>(w, quantised(acts), out, scratch),
+    }
 }

@@ -1,7 +1,6 @@
 //! SMMLA as a one-instruction function: its intrinsic is not stable in the compilers that we support.
 //!
 //! The instruction is FEAT_I8MM: nothing here may run before `is_aarch64_feature_detected!("i8mm")` said yes.
-#![allow(clippy::inline_always, reason = "must become part of functions with the target feature")]
 
 use std::arch::{aarch64::*, asm};
 

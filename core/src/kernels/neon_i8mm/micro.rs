@@ -91,6 +91,7 @@ fn by_token([a, b, c, d]: Squares) -> [[int32x4_t; 2]; 2] {
 }
 
 /// See [`Micro::run32`]. `T` = `acts.n`, `P` = pairs of tokens.
+#[inline(never)]
 #[target_feature(enable = "i8mm")]
 fn run32<const T: usize, const P: usize, const MIN: bool>(
     panel: &[Tile32],
@@ -123,6 +124,7 @@ fn run32<const T: usize, const P: usize, const MIN: bool>(
 }
 
 /// See [`Micro::run256`]. `T` = `acts.n`, `P` = pairs of tokens.
+#[inline(never)]
 #[target_feature(enable = "i8mm")]
 fn run256<const T: usize, const P: usize, const SUBS: usize, const MIN: bool>(
     panel: &[Tile256],

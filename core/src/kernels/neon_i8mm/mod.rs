@@ -1,12 +1,13 @@
 //! ARM with FEAT_I8MM (Cortex-A510, A710, X2, Neoverse V1, Apple M2 and later): SMMLA for several tokens; one token is
 //! multiplied as by [`neon_dotprod`](super::neon_dotprod), because half of every SMMLA would be wasted on it.
+#![allow(clippy::needless_range_loop, reason = "register tiles are clearest by index")]
 
 mod asm;
 mod micro;
 
 use self::micro::I8mm;
-use super::neon::{self, Weights32, Weights256, product32, product256, with_products};
-use super::neon_dotprod::DotProd;
+use super::neon::{self, Weights32, Weights256, gemm32, gemm256, quantised, with_products};
+use super::neon_dotprod;
 use super::select::Tier;
 use super::{Kernels, Scratch};
 use crate::quant::{self, QuantType};
@@ -25,10 +26,16 @@ pub(super) static TIER: Tier = Tier {
 
 #[target_feature(enable = "dotprod,i8mm")]
 fn q32<W: Weights32>(w: QMatRef<'_>, acts: &Acts<'_>, out: &mut Stripe<'_>, scratch: &mut Scratch) {
-    product32::<DotProd, I8mm, W>(w, acts, out, scratch);
+    match acts.n() {
+        1 => neon_dotprod::q32::<W>(w, acts, out, scratch),
+        _ => gemm32::<I8mm, W>(w, quantised(acts), out, scratch),
+    }
 }
 
 #[target_feature(enable = "dotprod,i8mm")]
 fn q256<W: Weights256>(w: QMatRef<'_>, acts: &Acts<'_>, out: &mut Stripe<'_>, scratch: &mut Scratch) {
-    product256::<DotProd, I8mm, W>(w, acts, out, scratch);
+    match acts.n() {
+        1 => neon_dotprod::q256::<W>(w, acts, out, scratch),
+        _ => gemm256::<I8mm, W>(w, quantised(acts), out, scratch),
+    }
 }
