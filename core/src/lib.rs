@@ -16,4 +16,9 @@ pub mod tensor;
 pub mod threads;
 pub mod tokenizer;
 
+pub use engine::{Model, ModelOptions};
 pub use error::{Error, ErrorKind, Result};
+pub use plan::Fit;
+pub use session::{
+    CancelToken, Event, Flow, GenerateOptions, Outcome, Session, SessionOptions, Stats, StopReason,
+};

@@ -272,3 +272,41 @@ fn dates() {
     }
     assert_eq!(Date::from_unix(951_782_400).day_of_year(), 60);
 }
+
+#[test]
+fn templates_of_model_files() {
+    use crate::gguf::{GgufFile, write::GgufWriter};
+    let file = |set: &dyn Fn(&mut GgufWriter)| {
+        let mut w = GgufWriter::new();
+        w.set("tokenizer.ggml.model", "llama");
+        w.set("tokenizer.ggml.tokens", &["<unk>", "<s>", "</s>", "a"][..]);
+        w.set("tokenizer.ggml.scores", &[0.0f32, 0.0, 0.0, -1.0][..]);
+        w.set("tokenizer.ggml.token_type", &[2i32, 3, 3, 1][..]);
+        w.set("tokenizer.ggml.bos_token_id", &1u32);
+        w.set("tokenizer.ggml.eos_token_id", &2u32);
+        set(&mut w);
+        GgufFile::from_bytes(w.to_bytes(|_| Vec::new()).expect("no tensors")).expect("well-formed")
+    };
+    let template = |set: &dyn Fn(&mut GgufWriter)| {
+        let file = file(set);
+        ChatTemplate::from_metadata(
+            file.metadata(),
+            &Tokenizer::from_metadata(file.metadata()).expect("complete"),
+        )
+    };
+    assert!(template(&|_| ()).expect("fine").is_none());
+    let found = template(&|w| {
+        w.set("tokenizer.chat_template", "{{ bos_token }}{{ messages[0].content }}{{ eos_token }}");
+    });
+    let found = found.expect("fine").expect("there");
+    assert_eq!(
+        found.render(&[Message::new("user", "hi")], &RenderOptions::default()).expect("fine"),
+        "<s>hi</s>"
+    );
+    for set in [
+        (&|w: &mut GgufWriter| _ = w.set("tokenizer.chat_template", "{% if")) as &dyn Fn(&mut GgufWriter),
+        &|w| _ = w.set("tokenizer.chat_template", &7u32),
+    ] {
+        assert_eq!(template(set).expect_err("refused").key(), Some("tokenizer.chat_template"));
+    }
+}

@@ -1,0 +1,281 @@
+//! The command line.
+
+use clap::{Args, Parser, Subcommand, ValueEnum};
+use siskin::sampler::SamplerConfig;
+use std::path::PathBuf;
+
+const AFTER_HELP: &str = "\
+Exit codes:
+  0    done
+  1    failed for another reason
+  2    the command line, or a setting in it, makes no sense
+  3    the model is refused: malformed, unsupported, incomplete, beyond limits
+  4    a file cannot be read
+  5    the model file changed while it was in use
+  6    `fit`: it does not fit
+  74   a mapped file vanished and that could not be handled
+  130  cancelled with Ctrl-C
+
+Examples:
+  siskin run model.gguf \"Why is the sky blue?\"
+  siskin run model.gguf --raw -n 32 --temp 0 < start-of-a-story.txt
+  siskin chat model.gguf --system \"Answer in one sentence.\"
+  siskin fit model.gguf --ctx 8192
+  siskin info model.gguf --json
+";
+
+/// Runs language models on this machine: memory-mapped GGUF files in, text out.
+#[derive(Debug, Parser)]
+#[command(name = "siskin", version, after_help = AFTER_HELP, max_term_width = 110)]
+pub(crate) struct Cli {
+    #[command(subcommand)]
+    pub(crate) command: Command,
+}
+
+#[derive(Debug, Subcommand)]
+pub(crate) enum Command {
+    /// Answer one prompt
+    Run(RunArgs),
+    /// Talk with a model
+    Chat(ChatArgs),
+    /// Show what is in a model file
+    Info(InfoArgs),
+    /// Say whether a model fits this machine
+    Fit(FitArgs),
+    /// Turn text into tokens, or tokens into text
+    Tokenize(TokenizeArgs),
+    /// Measure how well a model predicts a text
+    Perplexity(PerplexityArgs),
+    /// Check a file up to a stage of its use
+    Check(CheckArgs),
+    /// Measure speed and memory
+    Bench(BenchArgs),
+}
+
+/// Which model, and on what.
+#[derive(Args, Clone, Debug)]
+pub(crate) struct ModelArgs {
+    /// A GGUF file (of a split model, any part)
+    pub(crate) model: PathBuf,
+    /// Threads [default: one for each fast core]
+    #[arg(long, short = 't', value_name = "N")]
+    pub(crate) threads: Option<usize>,
+    /// Kernels by name instead of the fastest that the processor runs, such as "scalar"
+    #[arg(long, value_name = "TIER")]
+    pub(crate) kernels: Option<String>,
+}
+
+/// Sizes of a session.
+#[derive(Args, Clone, Debug)]
+pub(crate) struct ContextArgs {
+    /// Tokens that prompt and answer may take together [default: 4096, or what the model was trained for if less]
+    #[arg(long, short = 'c', value_name = "N")]
+    pub(crate) ctx: Option<usize>,
+    /// Prompt tokens in one pass
+    #[arg(long, short = 'b', value_name = "N")]
+    pub(crate) batch: Option<usize>,
+}
+
+/// How tokens are chosen.
+#[derive(Args, Clone, Debug)]
+#[command(next_help_heading = "Sampling")]
+pub(crate) struct SamplingArgs {
+    /// Temperature; 0 always takes the most probable token
+    #[arg(long, value_name = "T", default_value_t = SamplerConfig::default().temperature)]
+    pub(crate) temp: f32,
+    /// Keep the K most probable tokens; 0 keeps all
+    #[arg(long, value_name = "K", default_value_t = SamplerConfig::default().top_k)]
+    pub(crate) top_k: usize,
+    /// Keep the most probable tokens that together reach P
+    #[arg(long, value_name = "P", default_value_t = SamplerConfig::default().top_p)]
+    pub(crate) top_p: f32,
+    /// Keep tokens at least P times as probable as the best
+    #[arg(long, value_name = "P", default_value_t = SamplerConfig::default().min_p)]
+    pub(crate) min_p: f32,
+    /// Keep the most typical tokens that together reach P
+    #[arg(long, value_name = "P", default_value_t = SamplerConfig::default().typical_p)]
+    pub(crate) typical: f32,
+    /// Make tokens of the last 64 less probable; 1 does nothing
+    #[arg(long, value_name = "R", default_value_t = SamplerConfig::default().repeat_penalty)]
+    pub(crate) repeat_penalty: f32,
+    /// Take this from a token's logit for each time it occurred
+    #[arg(long, value_name = "F", default_value_t = 0.0, allow_negative_numbers = true)]
+    pub(crate) frequency_penalty: f32,
+    /// Take this from a token's logit if it occurred
+    #[arg(long, value_name = "F", default_value_t = 0.0, allow_negative_numbers = true)]
+    pub(crate) presence_penalty: f32,
+    /// How many tokens the penalties look back on
+    #[arg(long, value_name = "N", default_value_t = SamplerConfig::default().penalty_last_n)]
+    pub(crate) repeat_last_n: usize,
+    /// Where the random numbers start: the same seed gives the same answer [default: from the clock]
+    #[arg(long, value_name = "SEED")]
+    pub(crate) seed: Option<u64>,
+}
+
+#[derive(Args, Debug)]
+pub(crate) struct RunArgs {
+    #[command(flatten)]
+    pub(crate) model: ModelArgs,
+    /// The prompt; from standard input if absent or "-"
+    pub(crate) prompt: Option<String>,
+    /// Continue the prompt as it is, without the model's chat template
+    #[arg(long)]
+    pub(crate) raw: bool,
+    /// A system message for the chat template
+    #[arg(long, value_name = "TEXT", conflicts_with = "raw")]
+    pub(crate) system: Option<String>,
+    /// Most tokens to generate [default: what the context holds]
+    #[arg(short = 'n', long, value_name = "N")]
+    pub(crate) max_tokens: Option<usize>,
+    /// End the answer before this text; may be given several times
+    #[arg(long, value_name = "TEXT")]
+    pub(crate) stop: Vec<String>,
+    /// Go on past the model's end-of-turn tokens
+    #[arg(long)]
+    pub(crate) ignore_eos: bool,
+    /// Print one JSON object with text, tokens, reason and times instead of streaming text
+    #[arg(long)]
+    pub(crate) json: bool,
+    /// Say on standard error how fast it went
+    #[arg(long)]
+    pub(crate) stats: bool,
+    #[command(flatten)]
+    pub(crate) context: ContextArgs,
+    #[command(flatten)]
+    pub(crate) sampling: SamplingArgs,
+}
+
+#[derive(Args, Debug)]
+pub(crate) struct ChatArgs {
+    #[command(flatten)]
+    pub(crate) model: ModelArgs,
+    /// A system message
+    #[arg(long, value_name = "TEXT")]
+    pub(crate) system: Option<String>,
+    /// Most tokens in one answer [default: what the context holds]
+    #[arg(short = 'n', long, value_name = "N")]
+    pub(crate) max_tokens: Option<usize>,
+    /// End an answer before this text; may be given several times
+    #[arg(long, value_name = "TEXT")]
+    pub(crate) stop: Vec<String>,
+    #[command(flatten)]
+    pub(crate) context: ContextArgs,
+    #[command(flatten)]
+    pub(crate) sampling: SamplingArgs,
+}
+
+#[derive(Args, Debug)]
+pub(crate) struct InfoArgs {
+    /// A GGUF file, also one that cannot be run
+    pub(crate) file: PathBuf,
+    /// List every tensor
+    #[arg(long)]
+    pub(crate) tensors: bool,
+    /// List every metadata key
+    #[arg(long)]
+    pub(crate) metadata: bool,
+    /// Print JSON, with all metadata (long arrays by their length) and tensors
+    #[arg(long)]
+    pub(crate) json: bool,
+}
+
+#[derive(Args, Debug)]
+pub(crate) struct FitArgs {
+    #[command(flatten)]
+    pub(crate) model: ModelArgs,
+    #[command(flatten)]
+    pub(crate) context: ContextArgs,
+    /// Print JSON
+    #[arg(long)]
+    pub(crate) json: bool,
+}
+
+#[derive(Args, Debug)]
+pub(crate) struct TokenizeArgs {
+    /// A GGUF file
+    pub(crate) model: PathBuf,
+    /// The text (with --decode: token ids, separated by spaces or commas); from standard input if absent or "-"
+    #[arg(allow_hyphen_values = true)]
+    pub(crate) text: Option<String>,
+    /// Add no begin or end token, and take the text of special tokens literally
+    #[arg(long)]
+    pub(crate) no_special: bool,
+    /// Turn ids into text
+    #[arg(long)]
+    pub(crate) decode: bool,
+    /// Print JSON
+    #[arg(long)]
+    pub(crate) json: bool,
+}
+
+#[derive(Args, Debug)]
+pub(crate) struct PerplexityArgs {
+    #[command(flatten)]
+    pub(crate) model: ModelArgs,
+    /// A text file in UTF-8; "-" for standard input
+    pub(crate) text: PathBuf,
+    /// Tokens in a window
+    #[arg(long, short = 'c', value_name = "N", default_value_t = 512)]
+    pub(crate) ctx: usize,
+    /// Tokens in one pass
+    #[arg(long, short = 'b', value_name = "N")]
+    pub(crate) batch: Option<usize>,
+    /// Only the first windows
+    #[arg(long, value_name = "N")]
+    pub(crate) chunks: Option<usize>,
+    /// Only the first bytes of the text (cut at a character)
+    #[arg(long, value_name = "N")]
+    pub(crate) bytes: Option<usize>,
+    /// Print JSON
+    #[arg(long)]
+    pub(crate) json: bool,
+}
+
+/// How far `check` goes.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, ValueEnum)]
+pub(crate) enum Stage {
+    /// Read the file, its specification and weights
+    Load,
+    /// And build the tokenizer and use it
+    Tokenize,
+    /// And render the chat template
+    Render,
+    /// And generate some tokens
+    Generate,
+}
+
+#[derive(Args, Debug)]
+pub(crate) struct CheckArgs {
+    /// A GGUF file: a model, or an adapter together with --base
+    pub(crate) file: PathBuf,
+    /// How far to go
+    #[arg(long, value_enum, default_value_t = Stage::Generate)]
+    pub(crate) stage: Stage,
+    /// The model that the adapter belongs to
+    #[arg(long, value_name = "FILE")]
+    pub(crate) base: Option<PathBuf>,
+}
+
+#[derive(Args, Debug)]
+pub(crate) struct BenchArgs {
+    #[command(flatten)]
+    pub(crate) model: ModelArgs,
+    /// Prompt lengths to measure
+    #[arg(short = 'p', long, value_name = "N,N…", value_delimiter = ',', default_values_t = [128, 512])]
+    pub(crate) prompt: Vec<usize>,
+    /// Tokens to generate at each depth
+    #[arg(short = 'n', long, value_name = "N", default_value_t = 32)]
+    pub(crate) tokens: usize,
+    /// Tokens before the ones generated
+    #[arg(long, value_name = "N,N…", value_delimiter = ',', default_values_t = [0, 512, 2048])]
+    pub(crate) depths: Vec<usize>,
+    /// Repeats of each measurement; the median counts
+    #[arg(short = 'r', long, value_name = "N", default_value_t = 5)]
+    pub(crate) repeats: usize,
+    /// Tokens in one pass
+    #[arg(long, short = 'b', value_name = "N")]
+    pub(crate) batch: Option<usize>,
+    /// Print JSON
+    #[arg(long)]
+    pub(crate) json: bool,
+}

@@ -1,0 +1,239 @@
+//! `siskin bench`: speed and memory of one model on this machine. Every figure is the median of `--repeats`.
+
+use crate::Result;
+use crate::args::BenchArgs;
+use crate::interrupt::Interrupt;
+use crate::output::{Failure, Table, bytes, median, print, print_json};
+use crate::progress::Progress;
+use crate::prompt::session_options;
+use crate::run::settings;
+use crate::system::{process_memory, read_bandwidth};
+use serde_json::{Value as Json, json};
+use siskin::sampler::SamplerConfig;
+use siskin::tokenizer::TokenId;
+use siskin::{Event, Flow, GenerateOptions, Model, Session};
+use std::time::{Duration, Instant};
+
+/// Tokens of the prompt before the first token that is timed.
+const FIRST_PROMPT: usize = 16;
+
+pub(crate) fn run(args: &BenchArgs) -> Result {
+    if args.repeats == 0 || args.tokens < 2 || args.prompt.contains(&0) {
+        return Err(Failure::Usage(
+            "bench needs at least 1 repeat, prompts of 1 token and 2 tokens to generate".into(),
+        ));
+    }
+    let interrupt = Interrupt::install()?;
+    let before = process_memory("RssAnon:");
+    let mut progress = Progress::new();
+    let (load, first) = times_to_first(args, &mut progress)?;
+    let model = args.model.open()?;
+    let deepest = args.depths.iter().map(|d| d.max(&1) + args.tokens).max().unwrap_or(0);
+    let context = deepest.max(args.prompt.iter().copied().max().unwrap_or(1));
+    let mut session = model.session(&session_options(Some(context), args.batch))?;
+    interrupt.watch(Some(session.cancel_token()));
+    progress.line(|| "measuring memory bandwidth".to_owned());
+    let bandwidth = read_bandwidth(model.file(), model.threads(), Duration::from_millis(500));
+    let prefill = args
+        .prompt
+        .iter()
+        .map(|&n| Ok((n, prefill(&mut session, n, args.repeats, &mut progress)?)))
+        .collect::<Result<Vec<_>>>()?;
+    let decode = args
+        .depths
+        .iter()
+        .map(|&depth| {
+            let rate = decode(&mut session, depth, args, &mut progress)?;
+            let read = session.fit().bytes_per_token + cache_bytes(&model, depth + args.tokens / 2);
+            Ok(Decode { depth, rate, read, fraction: rate * read as f64 / bandwidth })
+        })
+        .collect::<Result<Vec<_>>>()?;
+    // What a full session really takes: every position of the cache was written once.
+    fill(&mut session, context)?;
+    let dirty = process_memory("RssAnon:").zip(before).map(|(now, before)| now.saturating_sub(before));
+    progress.clear();
+    drop(progress);
+    let fit = *session.fit();
+    let report = Report { load, first, bandwidth, prefill, decode, dirty, peak: process_memory("VmHWM:") };
+    if args.json {
+        print_json(&report.json(&model, &fit))?;
+    } else {
+        print(&report.text(&model, &fit))?;
+    }
+    Ok(())
+}
+
+struct Decode {
+    depth: usize,
+    /// Tokens per second.
+    rate: f64,
+    /// Bytes of weights and cache that one token reads.
+    read: u64,
+    /// Of the bandwidth.
+    fraction: f64,
+}
+
+struct Report {
+    load: f64,
+    first: f64,
+    bandwidth: f64,
+    prefill: Vec<(usize, f64)>,
+    decode: Vec<Decode>,
+    dirty: Option<u64>,
+    peak: Option<u64>,
+}
+
+/// Milliseconds from nothing to a model, and to its first token.
+fn times_to_first(args: &BenchArgs, progress: &mut Progress) -> Result<(f64, f64)> {
+    let (mut load, mut first) = (Vec::new(), Vec::new());
+    for i in 0..args.repeats {
+        progress.show("loading", i, args.repeats);
+        let start = Instant::now();
+        let model = args.model.open()?;
+        load.push(start.elapsed().as_secs_f64() * 1e3);
+        let mut session = model.session(&session_options(None, args.batch))?;
+        let options = generate_options(1);
+        session.generate(&tokens(&model, FIRST_PROMPT), &options, &mut |_| Flow::Continue)?;
+        first.push(start.elapsed().as_secs_f64() * 1e3);
+    }
+    Ok((median(&load), median(&first)))
+}
+
+fn generate_options(tokens: usize) -> GenerateOptions {
+    GenerateOptions {
+        max_tokens: Some(tokens),
+        sampler: SamplerConfig::greedy(),
+        stop_at_end_of_turn: false,
+        ..GenerateOptions::default()
+    }
+}
+
+/// Tokens from all over the vocabulary, always the same ones.
+fn tokens(model: &Model, n: usize) -> Vec<TokenId> {
+    let vocab = model.tokenizer().len().max(1) as u64;
+    let mut state = 1u64;
+    let mut next = || {
+        state = state.wrapping_mul(6_364_136_223_846_793_005).wrapping_add(1_442_695_040_888_963_407);
+        TokenId(((state >> 33) % vocab) as u32)
+    };
+    (0..n).map(|_| next()).collect()
+}
+
+/// Prompt tokens per second.
+fn prefill(session: &mut Session, n: usize, repeats: usize, progress: &mut Progress) -> Result<f64> {
+    let prompt = tokens(session.model(), n);
+    let mut rates = Vec::new();
+    // The first run warms up.
+    for i in 0..=repeats {
+        progress.show(&format!("prefill {n}"), i, repeats + 1);
+        session.truncate(0);
+        let start = Instant::now();
+        session.prefill(&prompt)?;
+        rates.push(n as f64 / start.elapsed().as_secs_f64());
+    }
+    Ok(median(&rates[1..]))
+}
+
+/// Generated tokens per second with `depth` tokens before them.
+fn decode(session: &mut Session, depth: usize, args: &BenchArgs, progress: &mut Progress) -> Result<f64> {
+    let depth = depth.max(1);
+    let prompt = tokens(session.model(), depth);
+    let options = generate_options(args.tokens);
+    let mut rates = Vec::new();
+    for i in 0..=args.repeats {
+        let kept = session.reuse_prefix(&prompt);
+        let outcome = session.generate(&prompt[kept..], &options, &mut |event| {
+            if let Event::Prefill { done, total } = event
+                && total > 1
+            {
+                progress.show(&format!("filling {depth}"), done, total);
+            } else {
+                progress.show(&format!("decode at {depth}"), i, args.repeats + 1);
+            }
+            Flow::Continue
+        })?;
+        let steps = outcome.stats.generated_tokens.saturating_sub(1);
+        rates.push(steps as f64 / outcome.stats.decode_time.as_secs_f64());
+    }
+    Ok(median(&rates[1..]))
+}
+
+/// Feeds tokens until the context is full.
+fn fill(session: &mut Session, context: usize) -> Result {
+    let all = tokens(session.model(), context);
+    let position = session.position().min(context);
+    session.prefill(&all[position..])?;
+    Ok(())
+}
+
+/// Bytes of keys and values that the token after `depth` others reads.
+fn cache_bytes(model: &Model, depth: usize) -> u64 {
+    const F16: usize = 2;
+    let layers = model.spec().layers.iter();
+    layers
+        .map(|l| 2 * F16 * l.attention.kv_row() * l.attention.window.unwrap_or(depth).min(depth))
+        .sum::<usize>() as u64
+}
+
+impl Report {
+    fn json(&self, model: &Model, fit: &siskin::Fit) -> Json {
+        let prefill = self.prefill.iter().map(|(n, rate)| json!({ "tokens": n, "tokens_per_second": rate }));
+        let decode = self.decode.iter().map(|d| {
+            json!({
+                "depth": d.depth,
+                "tokens_per_second": d.rate,
+                "bytes_per_token": d.read,
+                "fraction_of_bandwidth": d.fraction,
+            })
+        });
+        json!({
+            "model": model.file().path().map(|p| p.display().to_string()),
+            "kernels": model.kernels().name(),
+            "threads": model.threads(),
+            "context": fit.context,
+            "batch": fit.batch,
+            "load_ms": self.load,
+            "first_token_ms": self.first,
+            "read_bytes_per_second": self.bandwidth,
+            "prefill": prefill.collect::<Vec<_>>(),
+            "decode": decode.collect::<Vec<_>>(),
+            "memory": {
+                "mapped_bytes": fit.mapped,
+                "dirty_bytes": self.dirty,
+                "dirty_bytes_planned": fit.dirty(),
+                "peak_resident_bytes": self.peak,
+            },
+        })
+    }
+
+    fn text(&self, model: &Model, fit: &siskin::Fit) -> String {
+        let mut speed = Table::new(&["test", "tokens/s", "of bandwidth"]);
+        for (n, rate) in &self.prefill {
+            speed.row([format!("prefill {n}"), format!("{rate:.1}"), String::new()]);
+        }
+        for d in &self.decode {
+            speed.row([
+                format!("decode at {}", d.depth),
+                format!("{:.1}", d.rate),
+                format!("{:.0} %", d.fraction * 100.0),
+            ]);
+        }
+        let size = |n: Option<u64>| n.map_or("unknown".to_owned(), bytes);
+        format!(
+            "{}\nload {:.1} ms, first token {:.1} ms (after {FIRST_PROMPT} prompt tokens)\n\n{}\n\
+             memory is read at {:.1} GB/s, weights per token {}\n\
+             dirty memory {} (planned {}), peak resident {}, mapped {}; context {}\n",
+            settings(model),
+            self.load,
+            self.first,
+            speed.render(),
+            self.bandwidth / 1e9,
+            bytes(fit.bytes_per_token),
+            size(self.dirty),
+            bytes(fit.dirty()),
+            size(self.peak),
+            bytes(fit.mapped),
+            fit.context,
+        )
+    }
+}

@@ -1,0 +1,209 @@
+//! `siskin info`: what is in a file, also in one that this version cannot run.
+
+use crate::Result;
+use crate::args::InfoArgs;
+use crate::output::{Table, bytes, count, print, print_json};
+use serde_json::{Map, Value as Json, json};
+use siskin::gguf::{GgufFile, TensorInfo, Value};
+use siskin::{Model, ModelOptions};
+use std::collections::BTreeMap;
+
+/// Characters of a string value that the table shows.
+const SHOWN: usize = 60;
+/// Arrays up to this long are shown item by item.
+const SHORT_ARRAY: usize = 8;
+
+pub(crate) fn run(args: &InfoArgs) -> Result {
+    let file = GgufFile::open(&args.file)?;
+    // Building everything is the honest way to know whether the file can be run.
+    let runs = Model::from_gguf(file.clone(), &ModelOptions::default()).map(drop);
+    let runs = runs.map_err(|e| e.to_string());
+    if args.json {
+        print_json(&as_json(&file, &runs))?;
+        return Ok(());
+    }
+    print(&summary(&file, &runs).render())?;
+    print("\n")?;
+    print(&types(&file).render())?;
+    if args.metadata {
+        let mut table = Table::new(&["key", "type", "value"]);
+        for (key, value) in file.metadata().iter() {
+            table.row([clean(key), value.kind().name().to_owned(), shown(value)]);
+        }
+        print("\n")?;
+        print(&table.render())?;
+    }
+    if args.tensors {
+        let mut table = Table::new(&["tensor", "type", "shape", "size", "at"]);
+        for t in file.tensors().iter() {
+            table.row([
+                clean(t.name()),
+                t.type_name(),
+                shape(t),
+                t.bytes().len().to_string(),
+                t.offset().to_string(),
+            ]);
+        }
+        print("\n")?;
+        print(&table.render())?;
+    }
+    Ok(())
+}
+
+fn summary(file: &GgufFile, runs: &std::result::Result<(), String>) -> Table {
+    let meta = file.metadata();
+    let text = |key: &str| meta.get(key).and_then(Value::as_str).map(clean);
+    let arch = text("general.architecture");
+    let number = |key: &str| {
+        let key = format!("{}.{key}", arch.as_deref().unwrap_or(""));
+        meta.get(&key).map(shown)
+    };
+    let weights = weight_bytes(file);
+    let parameters = parameters(file);
+    let mut table = Table::new(&["", ""]);
+    let mut row = |name: &str, value: Option<String>| {
+        if let Some(value) = value {
+            table.row([name.to_owned(), value]);
+        }
+    };
+    row("name", text("general.name"));
+    row("architecture", arch.clone());
+    row("runs here", Some(runs.as_ref().map_or_else(|e| format!("no: {}", clean(e)), |()| "yes".to_owned())));
+    let parts = if file.parts() > 1 { format!(" in {} parts", file.parts()) } else { String::new() };
+    row("file", Some(format!("GGUF version {}, {}{parts}", file.version(), bytes(file.mapped_bytes()))));
+    row("parameters", Some(count(parameters)));
+    let bits = weights as f64 * 8.0 / parameters.max(1) as f64;
+    row("weights", Some(format!("{} ({bits:.2} bits each)", bytes(weights))));
+    for (name, key) in [
+        ("context", "context_length"),
+        ("layers", "block_count"),
+        ("width", "embedding_length"),
+        ("feed-forward", "feed_forward_length"),
+        ("heads", "attention.head_count"),
+        ("key/value heads", "attention.head_count_kv"),
+        ("window", "attention.sliding_window"),
+        ("experts", "expert_count"),
+    ] {
+        row(name, number(key));
+    }
+    row(
+        "vocabulary",
+        meta.get("tokenizer.ggml.tokens").and_then(Value::as_array).map(|a| a.len().to_string()),
+    );
+    let pre = text("tokenizer.ggml.pre").map_or(String::new(), |p| format!(" ({p})"));
+    row("tokenizer", text("tokenizer.ggml.model").map(|m| m + &pre));
+    let template = meta.get("tokenizer.chat_template").and_then(Value::as_str);
+    row(
+        "chat template",
+        Some(template.map_or("none".to_owned(), |t| format!("{} characters", t.chars().count()))),
+    );
+    row("licence", text("general.license"));
+    table
+}
+
+/// One row for each type of tensor.
+fn types(file: &GgufFile) -> Table {
+    let mut types: BTreeMap<String, (u64, u64, u64)> = BTreeMap::new();
+    for t in file.tensors().iter() {
+        let entry = types.entry(t.type_name()).or_default();
+        entry.0 += 1;
+        entry.1 += t.elements() as u64;
+        entry.2 += t.bytes().len() as u64;
+    }
+    let mut table = Table::new(&["type", "tensors", "parameters", "size"]);
+    for (name, (tensors, elements, size)) in types {
+        table.row([name, tensors.to_string(), count(elements), bytes(size)]);
+    }
+    table
+}
+
+fn parameters(file: &GgufFile) -> u64 {
+    file.tensors().iter().map(|t| t.elements() as u64).fold(0, u64::saturating_add)
+}
+
+fn weight_bytes(file: &GgufFile) -> u64 {
+    file.tensors().iter().map(|t| t.bytes().len() as u64).fold(0, u64::saturating_add)
+}
+
+fn shape(t: &TensorInfo) -> String {
+    let dims: Vec<String> = t.dims().iter().map(usize::to_string).collect();
+    dims.join(" x ")
+}
+
+/// A value for a table.
+fn shown(value: &Value) -> String {
+    match value.as_array() {
+        Some(array) if array.len() > SHORT_ARRAY => format!("{} items", array.len()),
+        Some(array) => clean(&format!("{array:?}")),
+        None => scalar(value).map_or_else(
+            || clean(&format!("{value:?}")),
+            |j| match j {
+                Json::String(s) => clean(&s),
+                other => other.to_string(),
+            },
+        ),
+    }
+}
+
+fn scalar(value: &Value) -> Option<Json> {
+    if let Some(text) = value.as_str() {
+        return Some(text.into());
+    }
+    if let Some(i) = value.as_integer() {
+        return i64::try_from(i).map(Json::from).or_else(|_| u64::try_from(i).map(Json::from)).ok();
+    }
+    match value {
+        Value::F32(f) => Some(f64::from(*f).into()),
+        Value::F64(f) => Some((*f).into()),
+        Value::Bool(b) => Some((*b).into()),
+        _ => None,
+    }
+}
+
+/// Text of the file for a terminal: without control characters, and short.
+fn clean(text: &str) -> String {
+    let mut out: String = String::new();
+    for c in text.chars().take(SHOWN) {
+        if c.is_control() { out.extend(c.escape_default()) } else { out.push(c) }
+    }
+    if text.chars().nth(SHOWN).is_some() {
+        out.push('…');
+    }
+    out
+}
+
+fn as_json(file: &GgufFile, runs: &std::result::Result<(), String>) -> Json {
+    let mut metadata = Map::new();
+    for (key, value) in file.metadata().iter() {
+        let json = match value.as_array() {
+            Some(array) => json!({ "array_of": array.kind().name(), "length": array.len() }),
+            None => scalar(value).unwrap_or(Json::Null),
+        };
+        metadata.insert(key.to_owned(), json);
+    }
+    let tensors: Vec<Json> = file
+        .tensors()
+        .iter()
+        .map(|t| {
+            json!({
+                "name": t.name(),
+                "type": t.type_name(),
+                "shape": t.dims(),
+                "bytes": t.bytes().len(),
+                "offset": t.offset(),
+                "part": t.part(),
+            })
+        })
+        .collect();
+    json!({
+        "version": file.version(),
+        "parts": file.parts(),
+        "bytes": file.mapped_bytes(),
+        "parameters": parameters(file),
+        "weight_bytes": weight_bytes(file),
+        "runs": runs.is_ok(),
+        "refused_because": runs.as_ref().err(),
+        "metadata": metadata,
+        "tensors": tensors,
+    })
+}

@@ -1,0 +1,54 @@
+//! `siskin tokenize`: text to ids, or ids to text.
+
+use crate::Result;
+use crate::args::TokenizeArgs;
+use crate::output::{Failure, Table, print, print_json};
+use crate::prompt::stdin_text;
+use serde_json::json;
+use siskin::gguf::GgufFile;
+use siskin::tokenizer::{Special, TokenId, Tokenizer};
+
+pub(crate) fn run(args: &TokenizeArgs) -> Result {
+    let text = match args.text.as_deref() {
+        Some(text) if text != "-" => text.to_owned(),
+        _ => stdin_text()?,
+    };
+    let file = GgufFile::open(&args.model)?;
+    let tokenizer = Tokenizer::from_metadata(file.metadata()).map_err(|e| e.with_file(&args.model))?;
+    if args.decode {
+        return decode(args, &tokenizer, &text);
+    }
+    let special = Special { add: !args.no_special, parse: !args.no_special };
+    let ids = tokenizer.encode(&text, special)?;
+    let piece = |id: TokenId| tokenizer.token_text(id).unwrap_or_default().into_owned();
+    if args.json {
+        let pieces: Vec<String> = ids.iter().map(|&id| piece(id)).collect();
+        print_json(&json!({ "ids": ids.iter().map(|id| id.0).collect::<Vec<_>>(), "pieces": pieces }))?;
+        return Ok(());
+    }
+    let mut table = Table::new(&["id", "piece"]);
+    for &id in &ids {
+        table.row([id.0.to_string(), format!("{:?}", piece(id))]);
+    }
+    print(&table.render())?;
+    print(&format!("{} tokens\n", ids.len()))?;
+    Ok(())
+}
+
+fn decode(args: &TokenizeArgs, tokenizer: &Tokenizer, text: &str) -> Result {
+    let ids = text
+        .split(|c: char| c == ',' || c.is_whitespace() || c == '[' || c == ']')
+        .filter(|part| !part.is_empty())
+        .map(|part| {
+            part.parse().map(TokenId).map_err(|_| Failure::Usage(format!("\"{part}\" is no token id")))
+        })
+        .collect::<Result<Vec<_>>>()?;
+    let text = tokenizer.decode(&ids, !args.no_special)?;
+    if args.json {
+        print_json(&json!({ "text": text }))?;
+    } else {
+        print(&text)?;
+        print("\n")?;
+    }
+    Ok(())
+}
