@@ -2,9 +2,9 @@
 #![allow(clippy::print_stdout, clippy::print_stderr, reason = "a command-line tool prints")]
 
 mod badfiles;
-#[cfg(any())]
+
 mod compare;
-#[cfg(any())]
+
 mod conformance;
 mod deny;
 mod gen_model;
@@ -34,10 +34,10 @@ struct Cli {
 enum Command {
     /// Run `siskin check` over malformed model files of the reference set
     Badfiles(badfiles::Args),
-    #[cfg(any())]
+    
     /// Compare perplexity, greedy text and speed with llama.cpp's on the same files
     Compare(compare::Args),
-    #[cfg(any())]
+    
     /// Compare the library with reference vectors, layer by layer
     Conformance(conformance::Args),
     /// Check licences, duplicate versions and sources of the dependencies (deny.toml)
@@ -59,9 +59,9 @@ enum Command {
 fn main() -> ExitCode {
     let result = match Cli::parse().command {
         Command::Badfiles(args) => badfiles::run(&args),
-        #[cfg(any())]
+        
         Command::Compare(args) => compare::run(&args),
-        #[cfg(any())]
+        
         Command::Conformance(args) => conformance::run(&args),
         Command::Deny => deny::run(),
         Command::GenModel(args) => gen_model::run(&args),

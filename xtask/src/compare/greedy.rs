@@ -6,7 +6,8 @@
 use std::path::{Path, PathBuf};
 
 use siskin::tokenizer::{Special, TokenId, Tokenizer};
-use siskin::{Model, ModelOptions, SessionOptions};
+use siskin::engine::{Model, ModelOptions};
+use siskin::session::SessionOptions;
 
 use super::{Peers, output, short_name};
 use crate::Failure;

@@ -13,6 +13,8 @@ pub(super) struct Expected {
     prefix: String,
     /// Mean KL divergence that llama.cpp reached on this file.
     pub(super) peer_kl: Option<f64>,
+    /// Of 32 greedy tokens, those that llama.cpp chose too when given the reference's tokens.
+    pub(super) peer_greedy: Option<u64>,
 }
 
 impl Expected {
@@ -22,7 +24,16 @@ impl Expected {
         let prefix = if tag.is_empty() { String::new() } else { format!("{tag}.") };
         let peers = std::fs::read(folder.join("llama_cpp.json")).unwrap_or_else(|_| b"{}".to_vec());
         let peers: serde_json::Value = serde_json::from_slice(&peers)?;
-        Ok(Self { bytes, prefix, peer_kl: peers[file]["kl_mid"].as_f64() })
+        let peer = &peers[file];
+        Ok(Self {
+            peer_kl: peer["kl_mid"].as_f64(),
+            peer_greedy: peer["greedy_teacher_forced"].as_u64(),
+            ..Self::new(bytes, &prefix)
+        })
+    }
+
+    pub(super) fn new(bytes: Vec<u8>, prefix: &str) -> Self {
+        Self { bytes, prefix: prefix.to_string(), peer_kl: None, peer_greedy: None }
     }
 
     /// Whether the file's weights are stored unquantised.

@@ -17,8 +17,10 @@ mod expected;
 use std::fs;
 use std::path::{Path, PathBuf};
 
+use siskin::ErrorKind;
+use siskin::engine::{Model, ModelOptions};
 use siskin::gguf::GgufFile;
-use siskin::{ErrorKind, Model, ModelOptions};
+use siskin::model::supported_architectures;
 
 use self::compare::{Report, compare};
 use self::expected::Expected;
@@ -153,7 +155,7 @@ fn check(folder: &Path, path: &Path, options: &ModelOptions) -> Result<Verdict, 
 /// Why the library may refuse this file: judged from the file, not from what the library says.
 fn out_of_scope(file: &GgufFile) -> Result<Option<String>, Failure> {
     let arch: String = file.metadata().require("general.architecture")?;
-    if siskin::supported_architectures().all(|(known, _)| known != arch) {
+    if supported_architectures().all(|(known, _)| known != arch) {
         return Ok(Some(format!("architecture {arch}")));
     }
     if file.metadata().optional::<u32>(&format!("{arch}.expert_count"))?.is_some_and(|n| n > 0) {
