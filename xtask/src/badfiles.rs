@@ -14,7 +14,7 @@ use std::time::{Duration, Instant};
 use serde_json::Value;
 use wait4::Wait4;
 
-use crate::{Failure, workspace_root};
+use crate::{Failure, cargo, workspace_root};
 
 /// Protects the machine; it is no part of the test. Kibibytes of address space, as `ulimit -v` counts.
 const ADDRESS_SPACE_KIB: u64 = 8 << 20;
@@ -51,7 +51,7 @@ pub(crate) fn run(args: &Args) -> Result<(), Failure> {
     }
     let siskin = match &args.siskin {
         Some(path) => fs::canonicalize(path)?,
-        None => build()?,
+        None => cargo::siskin()?,
     };
     let (mut passed, mut failed) = (0usize, 0usize);
     for &seed in &args.seeds {
@@ -99,20 +99,6 @@ pub(crate) fn run(args: &Args) -> Result<(), Failure> {
         (_, 0) => Ok(()),
         _ => Err(format!("{failed} malformed files were not handled as they must be").into()),
     }
-}
-
-/// Builds the command and returns its path, wherever the target folder is.
-fn build() -> Result<PathBuf, Failure> {
-    let mut cargo = Command::new(env!("CARGO"));
-    cargo.current_dir(workspace_root()).args(["build", "--locked", "--release", "--package", "siskin-cli"]);
-    cargo.args(["--message-format", "json-render-diagnostics"]).stderr(Stdio::inherit());
-    let out = cargo.output()?;
-    if !out.status.success() {
-        return Err("the command does not build".into());
-    }
-    let lines = out.stdout.split(|&b| b == b'\n').filter_map(|l| serde_json::from_slice::<Value>(l).ok());
-    let programs = lines.filter_map(|v| v.get("executable")?.as_str().map(PathBuf::from));
-    programs.last().ok_or_else(|| "cargo built no program".into())
 }
 
 #[derive(Default)]

@@ -34,10 +34,10 @@ struct Cli {
 enum Command {
     /// Run `siskin check` over malformed model files of the reference set
     Badfiles(badfiles::Args),
-    
+
     /// Compare perplexity, greedy text and speed with llama.cpp's on the same files
     Compare(compare::Args),
-    
+
     /// Compare the library with reference vectors, layer by layer
     Conformance(conformance::Args),
     /// Check licences, duplicate versions and sources of the dependencies (deny.toml)
@@ -59,9 +59,9 @@ enum Command {
 fn main() -> ExitCode {
     let result = match Cli::parse().command {
         Command::Badfiles(args) => badfiles::run(&args),
-        
+
         Command::Compare(args) => compare::run(&args),
-        
+
         Command::Conformance(args) => conformance::run(&args),
         Command::Deny => deny::run(),
         Command::GenModel(args) => gen_model::run(&args),

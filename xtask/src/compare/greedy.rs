@@ -5,9 +5,9 @@
 
 use std::path::{Path, PathBuf};
 
-use siskin::tokenizer::{Special, TokenId, Tokenizer};
 use siskin::engine::{Model, ModelOptions};
 use siskin::session::SessionOptions;
+use siskin::tokenizer::{Special, TokenId, Tokenizer};
 
 use super::{Peers, output, short_name};
 use crate::Failure;

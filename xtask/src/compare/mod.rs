@@ -11,7 +11,7 @@ mod speed;
 use std::path::{Path, PathBuf};
 use std::process::{Command, Stdio};
 
-use crate::{Failure, workspace_root};
+use crate::{Failure, cargo, workspace_root};
 
 const MODELS: [&str; 3] = [
     "smollm2-135m-instruct-q4_1.gguf",
@@ -58,7 +58,7 @@ struct Peers {
 
 pub(crate) fn run(args: &Args) -> Result<(), Failure> {
     let peers = Peers {
-        siskin: build_siskin()?,
+        siskin: cargo::siskin()?,
         llama_bin: args.llama_bin.clone(),
         threads: args.threads.to_string(),
     };
@@ -98,18 +98,6 @@ impl Peers {
         command.arg(what).arg(model).args(["--threads", &self.threads]);
         command
     }
-}
-
-fn build_siskin() -> Result<PathBuf, Failure> {
-    let mut cargo = Command::new(env!("CARGO"));
-    cargo.current_dir(workspace_root());
-    cargo.args(["build", "--release", "--package", "siskin-cli", "--message-format=json-render-diagnostics"]);
-    let text = output(cargo.stderr(Stdio::inherit()))?.0;
-    let mut programs = text.lines().filter_map(|line| {
-        let message: serde_json::Value = serde_json::from_str(line).ok()?;
-        message["executable"].as_str().map(PathBuf::from)
-    });
-    programs.next_back().ok_or_else(|| "cargo built no program".into())
 }
 
 /// Runs to the end; standard output and error as text.

@@ -23,7 +23,7 @@ pub(super) fn run(peers: &Peers, models: &[PathBuf], folder: &Path) -> Result<us
         let theirs = after(&(out + &err), "Final estimate: PPL = ")?;
         let difference = ours / theirs - 1.0;
         println!("| {} | {ours:.4} | {theirs:.4} | {:+.2} % |", short_name(model), difference * 100.0);
-        off += usize::from(!(difference.abs() <= TOLERANCE));
+        off += usize::from(difference.is_nan() || difference.abs() > TOLERANCE);
     }
     Ok(off)
 }

@@ -149,7 +149,7 @@ impl Report {
         self.kl = mean_kl(want, got, vocab);
         self.peer_kl = expected.peer_kl.filter(|_| !expected.exact());
         let limit = KL_FLOOR.max(2.0 * self.peer_kl.unwrap_or(0.0));
-        if !(self.kl <= limit) {
+        if self.kl.is_nan() || self.kl > limit {
             self.misses.push(format!("KL {:.1e} is over {limit:.1e}", self.kl));
         }
     }
@@ -161,7 +161,7 @@ impl Report {
             let (got, value) = argmax(row);
             let wanted =
                 usize::try_from(want).ok().and_then(|w| row.get(w).copied()).unwrap_or(f32::NEG_INFINITY);
-            if i64::from(want) != got as i64 && !(value - wanted <= BUDGET) {
+            if i64::from(want) != got as i64 && (value.is_nan() || value - wanted > BUDGET) {
                 self.misses.push(format!("position {position}: token {got} instead of {want}"));
             }
         }
