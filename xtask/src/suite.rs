@@ -7,7 +7,7 @@ use std::path::{Path, PathBuf};
 use std::process::{Command, Stdio};
 use std::time::{Duration, Instant};
 
-use crate::{Failure, workspace_root};
+use crate::{Failure, cargo};
 
 const SLOWEST: usize = 15; // listed
 
@@ -65,23 +65,13 @@ type Program = (String, PathBuf, PathBuf);
 
 /// Builds the test programs; also says which packages have a library, by manifest: those may have doc tests.
 fn build(args: &Args) -> Result<(Vec<Program>, Vec<PathBuf>), Failure> {
-    let mut cargo = Command::new(env!("CARGO"));
-    cargo.current_dir(workspace_root()).args([
-        "test",
-        "--no-run",
-        "--message-format=json-render-diagnostics",
-    ]);
+    let mut command = vec!["test", "--no-run"];
     match &args.package {
-        Some(p) => cargo.args(["--package", p]),
-        None => cargo.arg("--workspace"),
-    };
-    let out = cargo.stderr(Stdio::inherit()).output()?;
-    if !out.status.success() {
-        return Err("the tests do not build".into());
+        Some(p) => command.extend(["--package", p]),
+        None => command.push("--workspace"),
     }
     let (mut programs, mut libraries) = (Vec::new(), Vec::new());
-    for line in String::from_utf8(out.stdout)?.lines() {
-        let message: serde_json::Value = serde_json::from_str(line)?;
+    for message in cargo::build(&command)? {
         let (Some(program), Some(manifest)) =
             (message["executable"].as_str(), message["manifest_path"].as_str())
         else {
