@@ -3,7 +3,7 @@
 use std::path::Path;
 use std::sync::Arc;
 
-use crate::chat::ChatTemplate;
+use crate::chat::{ChatTemplate, Message, RenderOptions};
 use crate::error::{Error, ErrorKind, Result};
 use crate::gguf::GgufFile;
 use crate::kernels::Kernels;
@@ -11,7 +11,7 @@ use crate::model::{Decoder, ModelSpec};
 use crate::plan::{self, Fit};
 use crate::session::{Session, SessionOptions};
 use crate::threads::{Pool, default_threads};
-use crate::tokenizer::Tokenizer;
+use crate::tokenizer::{Special, TokenId, Tokenizer};
 
 /// How to run a model.
 #[derive(Clone, Debug, Default)]
@@ -115,6 +115,24 @@ impl Model {
     /// The file's chat template, if it has one.
     pub fn chat_template(&self) -> Option<&ChatTemplate> {
         self.0.template.as_ref()
+    }
+
+    /// The prompt of a conversation: rendered by the file's template and encoded. The tokenizer's begin token is added
+    /// only if the template did not write it.
+    ///
+    /// # Errors
+    /// `Missing` if the file has no chat template; `Template` if rendering fails.
+    pub fn conversation(&self, messages: &[Message], options: &RenderOptions) -> Result<Vec<TokenId>> {
+        let template = self.chat_template().ok_or_else(|| {
+            Error::new(ErrorKind::Missing, "the model has no chat template")
+                .with_key("tokenizer.chat_template")
+        })?;
+        let text = template.render(messages, options)?;
+        let tokens = self.tokenizer().encode(&text, Special { add: false, parse: true })?;
+        if tokens.first().is_some_and(|&first| Some(first) == self.tokenizer().bos()) {
+            return Ok(tokens);
+        }
+        self.tokenizer().encode(&text, Special { add: true, parse: true })
     }
 
     /// The kernels in use.

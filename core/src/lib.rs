@@ -1,4 +1,30 @@
 //! Siskin: an on-device language-model runtime.
+//!
+//! It opens a quantised GGUF file where it lies, memory-mapped, and answers from it. No network, no global state, no
+//! environment variables, no printing.
+//!
+//! # The way of a token
+//!
+//! ```text
+//! open ──▶ plan ──▶ load ──▶ tokenize ──▶ prefill ──▶ decode ──▶ sample ──▶ detokenize ──▶ stream
+//! gguf     plan     model    tokenizer    session     session    sampler    tokenizer      session
+//!                            (chat)       └─ model::Decoder ─▶ kernels, spread over threads ─┘
+//! ```
+//!
+//! 1. [`gguf`] turns bytes into a checked description: nothing behind it meets an unchecked size again.
+//! 2. [`plan`] says what a session will take before anything is allocated ([`Model::fit`]).
+//! 3. [`model`] reads what the model *is* from metadata (a typed specification, no code per architecture) and binds its
+//!    weights, which stay in the mapped file. There is one forward pass for all families.
+//! 4. [`tokenizer`] and [`chat`] turn text and messages into tokens.
+//! 5. [`session`] is the only thing that changes: tokens so far, keys and values, logits. It prefills in batches,
+//!    decodes, and streams [`Event`]s.
+//! 6. [`kernels`] is the arithmetic, once per instruction set, chosen at run time. All tiers give the same bits, for any
+//!    number of threads and any batch size.
+//!
+//! [`Model`] is immutable and shared; each conversation is a [`Session`]; a [`CancelToken`] stops it from any thread.
+//! The modules above import only from modules listed before them in `ARCHITECTURE.md`.
+//!
+//! The README has a complete program. Every failure is an [`Error`] with its kind and the file, key, tensor and offset.
 #![deny(missing_docs)]
 
 pub mod chat;
@@ -18,7 +44,14 @@ pub mod tokenizer;
 
 pub use engine::{Model, ModelOptions};
 pub use error::{Error, ErrorKind, Result};
+pub use kv_cache::KvType;
 pub use plan::Fit;
+pub use sampler::SamplerConfig;
 pub use session::{
     CancelToken, Event, Flow, GenerateOptions, Outcome, Session, SessionOptions, Stats, StopReason,
 };
+
+/// The program in the README compiles.
+#[cfg(doctest)]
+#[doc = include_str!("../../README.md")]
+struct Readme;

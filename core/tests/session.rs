@@ -236,3 +236,20 @@ fn logprobs_are_those_of_the_model() {
         again.prefill(&[id]).unwrap();
     }
 }
+
+#[test]
+fn a_file_that_shrinks_under_a_session_is_an_error() {
+    let path = std::env::temp_dir().join(format!("siskin-shrinks-{}.gguf", std::process::id()));
+    let bytes = common::tiny_file("llama");
+    std::fs::write(&path, &bytes).unwrap();
+    let model = Model::open(&path, &siskin::ModelOptions::default()).unwrap();
+    let mut session = model.session(&sizes(64, 16)).unwrap();
+    session.prefill(&prompt(5)).unwrap();
+    let file = std::fs::File::options().write(true).open(&path).unwrap();
+    file.set_len(bytes.len() as u64 / 2).unwrap();
+    let error = session.prefill(&prompt(5)).unwrap_err();
+    std::fs::remove_file(&path).unwrap();
+    assert_eq!(error.kind(), ErrorKind::FileChanged);
+    let text = error.to_string();
+    assert!(text.contains("siskin-shrinks") && text.contains(&bytes.len().to_string()), "{text}");
+}
