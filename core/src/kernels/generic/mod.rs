@@ -57,10 +57,22 @@ macro_rules! instantiate {
                     = quantize::q8x32;
                 quantize_q8x256(x: &[f32], qs: &mut [i8], scales: &mut [f32], sums: &mut [i16])
                     = quantize::q8x256;
-                attn_chunk(chunk: &AttnChunk<'_>, state: &mut AttnState<'_>, scratch: &mut Scratch)
-                    = attn::attn_chunk;
                 attn_merge(state: &mut AttnState<'_>, part: &AttnState<'_>)
                     = attn::attn_merge;
+            }
+
+            $crate::kernels::generic::instantiate! { @steps $vector $(, $features)?;
+                attn_scores = scores;
+                attn_softmax = softmax;
+                attn_values = values;
+            }
+
+            $(#[target_feature(enable = $features)])?
+            pub fn attn_chunk(chunk: &AttnChunk<'_>, state: &mut AttnState<'_>, scratch: &mut Scratch) {
+                const STEPS: generic::attn::Steps =
+                    generic::attn::Steps { scores: attn_scores, softmax: attn_softmax, values: attn_values };
+                // SAFETY: the steps need the features that this function has.
+                unsafe { generic::attn::attn_chunk(chunk, state, scratch, &STEPS) }
             }
 
             // Not over vectors: the loops compile well as they are.
@@ -109,6 +121,19 @@ macro_rules! instantiate {
         $(#[target_feature(enable = $features)]
         pub fn $name($($arg: $ty),*) {
             generic::$file::$generic::<$vector>($($arg),*)
+        })*
+    };
+    (@steps $vector:ty; $($name:ident = $step:ident;)*) => {
+        $(#[inline(never)]
+        fn $name(block: &mut generic::attn::Block<'_>) {
+            generic::attn::$step::<$vector>(block);
+        })*
+    };
+    (@steps $vector:ty, $features:literal; $($name:ident = $step:ident;)*) => {
+        $(#[inline(never)]
+        #[target_feature(enable = $features)]
+        fn $name(block: &mut generic::attn::Block<'_>) {
+            generic::attn::$step::<$vector>(block);
         })*
     };
     (@matmul $vector:ty; $($name:ident = $block:ty;)*) => {

@@ -194,6 +194,22 @@ fn merged_chunks_are_close_to_f64() {
     }
 }
 
+#[test]
+fn a_nan_key_reaches_the_result_but_not_the_maximum() {
+    let mut rng = Rng(105);
+    let (head_dim, len) = (40, 50);
+    for at in [0, 7, 15, 31, 49] {
+        let mut case = Case::new(&mut rng, 2, head_dim, len, Floats::Plain);
+        (case.visible, case.softcap) = (vec![(0, 50), (0, 50)], None);
+        case.k[at * case.stride + 39] = f16::NAN.to_bits();
+        for tier in fast_tiers().chain([oracle()]) {
+            let state = case.run(tier, 0, 2);
+            assert!(state.max.iter().all(|m| m.is_finite()), "{}: {:?}", tier.name(), state.max);
+            assert!(state.sum.iter().chain(&state.acc).all(|x| x.is_nan()), "{}", tier.name());
+        }
+    }
+}
+
 fn merge(kernels: &Kernels, cases: &[Case]) -> State {
     let n = cases[0].visible.len();
     let mut state = cases[0].run(kernels, 0, n);
