@@ -33,6 +33,9 @@ pub(crate) struct Args {
     /// Only cases whose name contains this
     #[arg(long, default_value = "")]
     only: String,
+    /// Run models up to this stage, instead of the latest at which the manifest lets an error come
+    #[arg(long)]
+    stage: Option<String>,
     /// Print every case, not only the failed ones
     #[arg(long)]
     all: bool,
@@ -55,7 +58,10 @@ pub(crate) fn run(args: &Args) -> Result<(), Failure> {
     };
     let (mut passed, mut failed) = (0usize, 0usize);
     for &seed in &args.seeds {
-        let corpus = Corpus::make(&maker, &root.join("target/badfiles"), seed)?;
+        let mut corpus = Corpus::make(&maker, &root.join("target/badfiles"), seed)?;
+        if let Some(stage) = &args.stage {
+            corpus.cases.iter_mut().filter(|c| c.kind == "gguf").for_each(|c| c.stage.clone_from(stage));
+        }
         let mut table = BTreeMap::<&str, Tally>::new();
         let mut other_kinds = 0;
         for case in &corpus.cases {
