@@ -31,7 +31,7 @@ lint: ## Formatting, clippy, documentation, module order, file sizes, dependenci
 	@scripts/need cargo cc pip
 	cargo fmt --all --check
 	$(CARGO) clippy --workspace --all-targets -- -D warnings
-	RUSTDOCFLAGS="-D warnings" $(CARGO) doc --workspace --no-deps --document-private-items
+	RUSTDOCFLAGS="-D warnings -A rustdoc::private-intra-doc-links" $(CARGO) doc --workspace --no-deps --document-private-items
 	$(XTASK) layering
 	$(XTASK) sizes
 	$(XTASK) tables
