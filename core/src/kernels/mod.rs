@@ -34,6 +34,8 @@ mod neon;
 mod neon_dotprod;
 #[cfg(target_arch = "aarch64")]
 mod neon_i8mm;
+#[cfg(target_arch = "x86_64")]
+mod x86;
 
 use crate::quant::{ActFormat, QuantType};
 use crate::tensor::{Acts, QMatRef, Stripe};

@@ -22,11 +22,11 @@ impl Scratch {
     }
 
     /// Bytes that [`new`](Self::new) takes: a panel of [`PANEL_ROWS`] rows as `i8` (`max_k` bytes each), with
-    /// up to one `f32` scale and one `f32` offset per 32 weights, one number per 32 activations of up to 16 tokens
+    /// up to one `f32` scale and one `f32` offset per 32 weights, one number per 32 activations of up to 8 tokens
     /// that share a pass over it, and 64 KiB for what is independent of `k`.
     pub const fn bytes(max_k: usize) -> usize {
         let k = max_k.next_multiple_of(256);
-        PANEL_ROWS * (k + k / 32 * 8) + 16 * (k / 32 * 4) + (64 << 10)
+        PANEL_ROWS * (k + k / 32 * 8) + 8 * (k / 32 * 4) + (64 << 10)
     }
 
     /// Panics if rows of `k` do not fit.

@@ -1,0 +1,112 @@
+//! What the products need of a register: one 32-bit lane per row.
+
+use super::rows::Rows;
+
+/// The largest weight in a tile, for [`RowLanes::dot`]; this one stands for signed bytes.
+pub(in crate::kernels) const SIGNED: u32 = 255;
+
+/// An integer register with one 32-bit lane per row.
+///
+/// As with [`F32x16`](crate::kernels::vector::F32x16), values exist only inside functions that run after the tier's
+/// `supported()` said yes. Methods that read memory are unsafe; the others only need the instructions.
+pub(in crate::kernels) trait RowLanes: Copy {
+    /// Lanes.
+    const ROWS: usize;
+    /// Tokens that pass over a panel together: as many as the registers hold. A power of two, at most 8.
+    const GROUP: usize;
+    /// How much larger than the signed bytes the bytes that [`signed`](Self::signed) makes are: 128 or 0.
+    const SIGNED_OFFSET: i32;
+    /// One `f32` per row.
+    type Floats: Copy;
+    /// One byte per row, in memory.
+    type Bytes: Copy;
+
+    /// Runs `op` in a function with the tier's instruction set.
+    ///
+    /// # Safety
+    /// - the processor has the tier's instructions.
+    unsafe fn run<O: Op>(op: O) -> O::Output;
+
+    /// Bytes `offset..offset + 16` of every row: lane `r` of result `c` holds bytes `4 c..4 c + 4` of row `r`.
+    ///
+    /// # Safety
+    /// - `offset + 16 <=` the bytes per row.
+    unsafe fn load16(rows: &Rows, offset: usize) -> [Self; 4];
+    /// Bytes `offset..offset + 4` of every row.
+    ///
+    /// # Safety
+    /// - `offset + 4 <=` the bytes per row.
+    unsafe fn load4(rows: &Rows, offset: usize) -> Self;
+    /// The f16 at `offset` of every row.
+    ///
+    /// # Safety
+    /// - `offset + 2 <=` the bytes per row.
+    unsafe fn load_f16(rows: &Rows, offset: usize) -> Self::Floats;
+
+    /// Every lane `x`.
+    fn splat(x: i32) -> Self;
+    fn and(self, b: Self) -> Self;
+    fn or(self, b: Self) -> Self;
+    fn add(self, b: Self) -> Self;
+    fn sub(self, b: Self) -> Self;
+    fn mul(self, b: Self) -> Self;
+    fn add_bytes(self, b: Self) -> Self;
+    /// Shifts each lane right, filling with zeros.
+    fn shr<const N: u32>(self) -> Self;
+    /// Shifts each lane left.
+    fn shl<const N: u32>(self) -> Self;
+    /// Within each lane: byte `i` of the result is byte `from[i]`, or zero if that is negative.
+    fn shuffle(self, from: [i8; 4]) -> Self;
+    /// Shifts each 16-bit half right by 8, copying its sign.
+    fn sign_high_bytes(self) -> Self;
+    /// Each byte, in 0..16, replaced by its entry of `table`.
+    fn lookup(self, table: &[i8; 16]) -> Self;
+    /// Adds `add` to the bytes of `self` where `bits & select` is not zero.
+    fn add_where(self, bits: Self, select: Self, add: Self) -> Self;
+    /// Signed bytes in the form that [`dot`](Self::dot) wants them in for `MAX` [`SIGNED`].
+    fn signed(self) -> Self;
+
+    /// The lowest byte of each lane.
+    fn low_bytes(self) -> Self::Bytes;
+    /// Widens, copying the sign.
+    fn from_bytes(x: &Self::Bytes) -> Self;
+    /// The lower half of each lane as an f16.
+    fn low_f16(self) -> Self::Floats;
+    fn to_floats(self) -> Self::Floats;
+
+    fn zero() -> Self::Floats;
+    fn splat_float(x: f32) -> Self::Floats;
+    fn mul_floats(a: Self::Floats, b: Self::Floats) -> Self::Floats;
+    /// `a * b + c`, rounded once.
+    fn fma(a: Self::Floats, b: Self::Floats, c: Self::Floats) -> Self::Floats;
+    /// Stores to `out`, `[ROWS]`.
+    fn store(x: Self::Floats, out: &mut [f32]);
+
+    /// For each of `T` tokens: `sums[t]` plus the products of `4 N` weights per row with `q[t][..4 N]`, exactly. The
+    /// weights are bytes in `0..=MAX` (`MAX` 15, 31, 63 or 127), or what [`signed`](Self::signed) made ([`SIGNED`]).
+    ///
+    /// # Safety
+    /// - each `q[t]` is good for reading `4 N` bytes, which are in -127..=127.
+    unsafe fn dot<const T: usize, const N: usize, const MAX: u32>(
+        tile: &[Self; N],
+        q: [*const i8; T],
+        sums: [Self; T],
+    ) -> [Self; T];
+
+    /// `self` plus, for each `j`, the products of the two 16-bit halves of `pairs[j]` with `x[2 j]` and `x[2 j + 1]`.
+    ///
+    /// # Safety
+    /// - `x` is good for reading 16 values.
+    unsafe fn dot_pairs(self, pairs: &[Self; 8], x: *const i16) -> Self;
+}
+
+/// A piece of work for [`RowLanes::run`]; `run` must be `#[inline(always)]`.
+pub(in crate::kernels) trait Op {
+    /// What it gives.
+    type Output;
+    /// Does it.
+    ///
+    /// # Safety
+    /// - called through [`RowLanes::run`].
+    unsafe fn run(self) -> Self::Output;
+}
