@@ -81,22 +81,22 @@ pub(crate) struct ContextArgs {
 #[command(next_help_heading = "Sampling")]
 pub(crate) struct SamplingArgs {
     /// Temperature; 0 always takes the most probable token
-    #[arg(long, value_name = "T", default_value_t = SamplerConfig::default().temperature)]
+    #[arg(long, value_name = "T", default_value_t = SamplerConfig::default().temperature, allow_negative_numbers = true)]
     pub(crate) temp: f32,
     /// Keep the K most probable tokens; 0 keeps all
     #[arg(long, value_name = "K", default_value_t = SamplerConfig::default().top_k)]
     pub(crate) top_k: usize,
     /// Keep the most probable tokens that together reach P
-    #[arg(long, value_name = "P", default_value_t = SamplerConfig::default().top_p)]
+    #[arg(long, value_name = "P", default_value_t = SamplerConfig::default().top_p, allow_negative_numbers = true)]
     pub(crate) top_p: f32,
     /// Keep tokens at least P times as probable as the best
-    #[arg(long, value_name = "P", default_value_t = SamplerConfig::default().min_p)]
+    #[arg(long, value_name = "P", default_value_t = SamplerConfig::default().min_p, allow_negative_numbers = true)]
     pub(crate) min_p: f32,
     /// Keep the most typical tokens that together reach P
-    #[arg(long, value_name = "P", default_value_t = SamplerConfig::default().typical_p)]
+    #[arg(long, value_name = "P", default_value_t = SamplerConfig::default().typical_p, allow_negative_numbers = true)]
     pub(crate) typical: f32,
     /// Make tokens of the last 64 less probable; 1 does nothing
-    #[arg(long, value_name = "R", default_value_t = SamplerConfig::default().repeat_penalty)]
+    #[arg(long, value_name = "R", default_value_t = SamplerConfig::default().repeat_penalty, allow_negative_numbers = true)]
     pub(crate) repeat_penalty: f32,
     /// Take this from a token's logit for each time it occurred
     #[arg(long, value_name = "F", default_value_t = 0.0, allow_negative_numbers = true)]

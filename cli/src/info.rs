@@ -68,7 +68,10 @@ fn summary(file: &GgufFile, runs: &std::result::Result<(), String>) -> Table {
     };
     row("name", text("general.name"));
     row("architecture", arch.clone());
-    row("runs here", Some(runs.as_ref().map_or_else(|e| format!("no: {}", clean(e)), |()| "yes".to_owned())));
+    row(
+        "runs here",
+        Some(runs.as_ref().map_or_else(|e| format!("no: {}", escaped(e, 400)), |()| "yes".to_owned())),
+    );
     let parts = if file.parts() > 1 { format!(" in {} parts", file.parts()) } else { String::new() };
     row("file", Some(format!("GGUF version {}, {}{parts}", file.version(), bytes(file.mapped_bytes()))));
     row("parameters", Some(count(parameters)));
@@ -162,11 +165,15 @@ fn scalar(value: &Value) -> Option<Json> {
 
 /// Text of the file for a terminal: without control characters, and short.
 fn clean(text: &str) -> String {
+    escaped(text, SHOWN)
+}
+
+fn escaped(text: &str, most: usize) -> String {
     let mut out: String = String::new();
-    for c in text.chars().take(SHOWN) {
+    for c in text.chars().take(most) {
         if c.is_control() { out.extend(c.escape_default()) } else { out.push(c) }
     }
-    if text.chars().nth(SHOWN).is_some() {
+    if text.chars().nth(most).is_some() {
         out.push('…');
     }
     out

@@ -24,6 +24,7 @@ mod tokenize;
 use args::{Cli, Command};
 use clap::Parser;
 use output::Failure;
+use std::io::{self, Write};
 use std::process::ExitCode;
 
 fn main() -> ExitCode {
@@ -31,7 +32,7 @@ fn main() -> ExitCode {
         Ok(cli) => cli,
         Err(e) => {
             // Help and version are no errors; a closed pipe is nobody's.
-            let _ = e.print();
+            let _ = if e.use_stderr() { write!(io::stderr(), "siskin: {e}") } else { e.print() };
             return ExitCode::from(if e.use_stderr() { output::USAGE } else { 0 });
         }
     };

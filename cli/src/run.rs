@@ -20,6 +20,9 @@ pub(crate) fn run(args: &RunArgs) -> Result {
         }
         _ => stdin_text()?,
     };
+    if prompt.is_empty() {
+        return Err(Failure::Usage("the prompt is empty".to_owned()));
+    }
     let interrupt = Interrupt::install()?;
     let started = Instant::now();
     let model = args.model.open()?;
@@ -47,6 +50,7 @@ pub(crate) fn run(args: &RunArgs) -> Result {
     let mut progress = Progress::new();
     let (mut text, mut generated, mut logprobs) = (String::new(), Vec::new(), Vec::new());
     let mut broken = None;
+    let mut ended = true; // whether the output is at the start of a line
     let outcome = session.generate(&tokens, &options, &mut |event| {
         match event {
             Event::Prefill { done, total } => progress.show("reading", done, total),
@@ -61,6 +65,8 @@ pub(crate) fn run(args: &RunArgs) -> Result {
                 } else if let Err(e) = print(piece) {
                     broken = Some(e);
                     return Flow::Stop;
+                } else {
+                    ended = piece.ends_with('\n');
                 }
             }
         }
@@ -70,7 +76,7 @@ pub(crate) fn run(args: &RunArgs) -> Result {
     if let Some(e) = broken {
         return Err(e.into());
     }
-    if !args.json {
+    if !ended {
         print("\n")?;
     }
     let outcome = outcome?;

@@ -20,15 +20,24 @@ pub(crate) fn run(args: &TokenizeArgs) -> Result {
     }
     let special = Special { add: !args.no_special, parse: !args.no_special };
     let ids = tokenizer.encode(&text, special)?;
-    let piece = |id: TokenId| tokenizer.token_text(id).unwrap_or_default().into_owned();
+    let piece = |id: TokenId| {
+        let mut bytes = Vec::new();
+        tokenizer.append_token_bytes(id, &mut bytes, true).map(|()| bytes)
+    };
     if args.json {
-        let pieces: Vec<String> = ids.iter().map(|&id| piece(id)).collect();
+        let pieces = ids.iter().map(|&id| Ok(String::from_utf8_lossy(&piece(id)?).into_owned()));
+        let pieces = pieces.collect::<Result<Vec<String>>>()?;
         print_json(&json!({ "ids": ids.iter().map(|id| id.0).collect::<Vec<_>>(), "pieces": pieces }))?;
         return Ok(());
     }
     let mut table = Table::new(&["id", "piece"]);
     for &id in &ids {
-        table.row([id.0.to_string(), format!("{:?}", piece(id))]);
+        // Parts of characters as bytes.
+        let shown = match String::from_utf8(piece(id)?) {
+            Ok(text) => format!("{text:?}"),
+            Err(e) => format!("\"{}\"", e.as_bytes().escape_ascii()),
+        };
+        table.row([id.0.to_string(), shown]);
     }
     print(&table.render())?;
     print(&format!("{} tokens\n", ids.len()))?;

@@ -1,0 +1,312 @@
+//! What the program gives when all is well: streams, JSON, conversations, cancelling.
+
+mod common;
+use common::{TEMPLATE, folder, model, output, siskin, succeeds, text, with_template};
+use serde_json::Value;
+use std::io::{BufRead, BufReader, Read, Write};
+use std::path::{Path, PathBuf};
+use std::process::{Child, Stdio};
+use std::time::{Duration, Instant};
+
+fn json(text: &str) -> Value {
+    serde_json::from_str(text).expect("JSON")
+}
+
+/// A small model with a chat template.
+fn chat_model(test: &str) -> Option<PathBuf> {
+    let path = folder(test).join("model.gguf");
+    with_template(&model("llama3")?, &path, TEMPLATE);
+    Some(path)
+}
+
+#[test]
+fn prompts_from_arguments_and_pipes_give_the_same() {
+    let Some(path) = model("llama3") else { return };
+    let path = path.to_str().expect("UTF-8");
+    let args = ["run", path, "--raw", "--temp", "0", "-n", "16"];
+    let from_argument = succeeds(siskin(args).arg("Once upon"));
+    assert!(!from_argument.trim().is_empty());
+    let mut child =
+        siskin(args).arg("-").stdin(Stdio::piped()).stdout(Stdio::piped()).spawn().expect("starts");
+    child.stdin.take().expect("piped").write_all(b"Once upon").expect("read");
+    let out = child.wait_with_output().expect("ends");
+    assert_eq!(text(&out.stdout), from_argument);
+    // And for any batch and thread count.
+    for more in [["--batch", "1"], ["--threads", "1"], ["--threads", "3"], ["--kernels", "scalar"]] {
+        assert_eq!(succeeds(siskin(args).arg("Once upon").args(more)), from_argument, "{more:?}");
+    }
+}
+
+#[test]
+fn seeds_repeat() {
+    let Some(path) = model("llama3") else { return };
+    let path = path.to_str().expect("UTF-8");
+    let run = |seed| {
+        succeeds(&mut siskin(["run", path, "--raw", "x", "--temp", "1.5", "-n", "24", "--seed", seed]))
+    };
+    assert_eq!(run("1"), run("1"));
+    assert_ne!(run("1"), run("2"));
+}
+
+#[test]
+fn run_as_json() {
+    let Some(path) = chat_model("run-json") else { return };
+    let path = path.to_str().expect("UTF-8");
+    let out = output(&mut siskin([
+        "run",
+        path,
+        "hello",
+        "--json",
+        "--stats",
+        "--temp",
+        "0",
+        "-n",
+        "8",
+        "--ignore-eos",
+    ]));
+    let object = json(&text(&out.stdout));
+    assert_eq!(object["tokens"].as_array().expect("a list").len(), 8);
+    assert_eq!(object["logprobs"].as_array().expect("a list").len(), 8);
+    assert!(object["logprobs"][0].as_f64().expect("a number") <= 0.0);
+    assert_eq!(object["reason"], "max_tokens");
+    assert_eq!(object["generated_tokens"], 8);
+    for key in ["text", "prompt_tokens", "load_ms", "prefill_ms", "decode_ms", "seed", "kernels", "threads"] {
+        assert!(!object[key].is_null(), "{key}");
+    }
+    assert!(text(&out.stderr).starts_with("siskin: "), "stats go to standard error");
+    // The same without JSON.
+    let plain = succeeds(&mut siskin(["run", path, "hello", "--temp", "0", "-n", "8", "--ignore-eos"]));
+    assert_eq!(plain.trim_end_matches('\n'), object["text"].as_str().expect("text").trim_end_matches('\n'));
+}
+
+#[test]
+fn the_template_and_the_system_message_are_used() {
+    let Some(path) = chat_model("template") else { return };
+    let path = path.to_str().expect("UTF-8");
+    let tokens = |more: &[&str]| {
+        let shown = succeeds(siskin(["run", path, "hello", "--json", "-n", "1", "--ignore-eos"]).args(more));
+        json(&shown)["prompt_tokens"].as_u64().expect("a number")
+    };
+    let raw = tokens(&["--raw"]);
+    let plain = tokens(&[]);
+    assert!(raw < plain && plain < tokens(&["--system", "be brief"]));
+}
+
+#[test]
+fn stop_strings_end_the_answer() {
+    let Some(path) = model("llama3") else { return };
+    let path = path.to_str().expect("UTF-8");
+    let args = ["run", path, "--raw", "Once upon", "--temp", "0", "-n", "32", "--ignore-eos", "--json"];
+    let whole = json(&succeeds(&mut siskin(args)))["text"].as_str().expect("text").to_owned();
+    let letters: Vec<char> = whole.chars().collect();
+    let stop: String = letters[letters.len() / 2..letters.len() / 2 + 3].iter().collect();
+    let stopped = json(&succeeds(siskin(args).args(["--stop", "no such text", "--stop", &stop])));
+    assert_eq!(stopped["reason"], "stop_string");
+    assert_eq!(stopped["text"], whole[..whole.find(&stop).expect("there")]);
+}
+
+#[test]
+fn info_as_table_and_json() {
+    for family in ["llama3", "bert"] {
+        let Some(path) = model(family) else { return };
+        let path = path.to_str().expect("UTF-8");
+        let shown = succeeds(&mut siskin(["info", path, "--metadata", "--tensors"]));
+        assert!(shown.contains("architecture") && shown.contains("general.architecture"), "{shown}");
+        let object = json(&succeeds(&mut siskin(["info", path, "--json"])));
+        assert_eq!(object["runs"], family == "llama3");
+        assert_eq!(object["refused_because"].is_null(), family == "llama3");
+        let tensors = object["tensors"].as_array().expect("a list");
+        assert!(
+            tensors.iter().all(|t| t["name"].is_string() && t["shape"].is_array() && t["bytes"].is_u64())
+        );
+        let tokens = &object["metadata"]["tokenizer.ggml.tokens"];
+        assert!(tokens["length"].as_u64().expect("a number") > 100);
+    }
+}
+
+#[test]
+fn fit_as_table_and_json() {
+    let Some(path) = model("gemma3") else { return };
+    let path = path.to_str().expect("UTF-8");
+    let fit = |ctx: &str| json(&succeeds(&mut siskin(["fit", path, "--ctx", ctx, "--json"])));
+    let (small, large) = (fit("512"), fit("1024"));
+    assert_eq!((&small["context"], &large["context"]), (&512.into(), &1024.into()));
+    assert!(small["kv_cache_bytes"].as_u64() < large["kv_cache_bytes"].as_u64());
+    for key in ["mapped_bytes", "dirty_bytes", "peak_bytes", "weight_bytes_per_token", "fits"] {
+        assert!(!small[key].is_null(), "{key}");
+    }
+    assert!(succeeds(&mut siskin(["fit", path])).lines().last().expect("lines").starts_with("fits: "));
+}
+
+#[test]
+fn tokens_and_back() {
+    let Some(path) = model("llama3") else { return };
+    let path = path.to_str().expect("UTF-8");
+    let sample = "Hello, wörld 👋";
+    let object = json(&succeeds(&mut siskin(["tokenize", path, sample, "--no-special", "--json"])));
+    let ids: Vec<String> = object["ids"].as_array().expect("a list").iter().map(Value::to_string).collect();
+    assert_eq!(ids.len(), object["pieces"].as_array().expect("a list").len());
+    assert_eq!(succeeds(&mut siskin(["tokenize", path, "--decode", &ids.join(", ")])), format!("{sample}\n"));
+    let with_begin = json(&succeeds(&mut siskin(["tokenize", path, sample, "--json"])));
+    assert_eq!(with_begin["ids"].as_array().expect("a list").len(), ids.len() + 1, "a begin token");
+    let shown = succeeds(&mut siskin(["tokenize", path, sample, "--no-special"]));
+    assert!(shown.ends_with(&format!("{} tokens\n", ids.len())), "{shown}");
+}
+
+/// A text that any tokenizer cuts into some thousands of tokens.
+fn long_text(path: &Path, repeats: usize) {
+    let text: String = (0..repeats)
+        .map(|i| format!("Line {i} of a text about nothing, with numbers like {}.\n", i * 7))
+        .collect();
+    std::fs::write(path, text).expect("written");
+}
+
+#[test]
+fn perplexity_of_a_text() {
+    let Some(path) = model("llama3") else { return };
+    let path = path.to_str().expect("UTF-8");
+    let file = folder("perplexity").join("text.txt");
+    long_text(&file, 100);
+    let file = file.to_str().expect("UTF-8");
+    let args = ["perplexity", path, file, "--ctx", "64", "--chunks", "5"];
+    let shown = succeeds(&mut siskin(args));
+    let last = shown.lines().last().expect("lines");
+    let value: f64 = last.strip_prefix("perplexity: ").expect("the last line").parse().expect("a number");
+    assert!(value > 1.0);
+    assert_eq!(shown.lines().filter(|l| l.starts_with('[')).count(), 5);
+    let object = json(&succeeds(siskin(args).arg("--json")));
+    assert!((object["perplexity"].as_f64().expect("a number") - value).abs() < 1e-3);
+    assert_eq!(object["tokens_scored"], 5 * 31, "the second half of each window but for its first token");
+    // The batch does not matter.
+    let object = json(&succeeds(siskin(args).args(["--json", "--batch", "7"])));
+    assert!((object["perplexity"].as_f64().expect("a number") - value).abs() < 1e-3);
+}
+
+#[test]
+fn bench_as_json() {
+    let Some(path) = model("llama3") else { return };
+    let path = path.to_str().expect("UTF-8");
+    let args = ["bench", path, "-p", "8,16", "-n", "4", "--depths", "0,16", "-r", "1"];
+    let object = json(&succeeds(siskin(args).arg("--json")));
+    assert_eq!(object["prefill"].as_array().expect("a list").len(), 2);
+    assert_eq!(object["decode"].as_array().expect("a list").len(), 2);
+    for key in ["load_ms", "first_token_ms", "read_bytes_per_second"] {
+        assert!(object[key].as_f64().expect("a number") > 0.0, "{key}");
+    }
+    assert!(object["decode"][1]["tokens_per_second"].as_f64().expect("a number") > 0.0);
+    assert!(succeeds(&mut siskin(args)).contains("decode at 16"));
+}
+
+#[test]
+fn a_conversation_reuses_what_was_read() {
+    let Some(path) = chat_model("conversation") else { return };
+    let mut child = siskin([Path::new("chat"), &path])
+        .args(["--temp", "0", "-n", "6", "--system", "s"])
+        .stdin(Stdio::piped())
+        .stdout(Stdio::piped())
+        .spawn()
+        .expect("starts");
+    let lines = "one two three four five six seven eight\n/stats\nagain\n/stats\n/regenerate\n/reset\n/help\n/exit\nnot read\n";
+    child.stdin.take().expect("piped").write_all(lines.as_bytes()).expect("read");
+    let out = child.wait_with_output().expect("ends");
+    assert!(out.status.success());
+    let shown = text(&out.stdout);
+    let stats: Vec<Vec<u64>> = shown
+        .lines()
+        .filter(|l| l.contains("prompt tokens were new"))
+        .map(|l| l.split(' ').filter_map(|w| w.parse().ok()).collect())
+        .collect();
+    assert_eq!(stats[0][0], stats[0][1], "at first all is new: {shown}");
+    assert!(stats[1][0] < stats[1][1] / 2, "then only the end: {shown}");
+    assert!(shown.contains("/regenerate"), "{shown}");
+}
+
+#[cfg(unix)]
+fn interrupt(child: &Child) {
+    // SAFETY: a plain system call; the child has not been waited for, so the number is still its own.
+    #[allow(unsafe_code, reason = "signals have no safe interface in std")]
+    let sent = unsafe { libc::kill(child.id() as libc::pid_t, libc::SIGINT) };
+    assert_eq!(sent, 0);
+}
+
+#[cfg(unix)]
+#[test]
+fn ctrl_c_ends_run_with_130() {
+    let Some(path) = model("llama3") else { return };
+    let mut child = siskin([Path::new("run"), &path])
+        .args(["--raw", "x", "--ignore-eos", "--ctx", "200000", "--seed", "1"])
+        .stdout(Stdio::piped())
+        .spawn()
+        .expect("starts");
+    let mut stdout = child.stdout.take().expect("piped");
+    stdout.read_exact(&mut [0; 8]).expect("an answer begins");
+    interrupt(&child);
+    let asked = Instant::now();
+    let mut rest = Vec::new();
+    stdout.read_to_end(&mut rest).expect("readable");
+    assert_eq!(child.wait().expect("ends").code(), Some(130));
+    assert!(asked.elapsed() < Duration::from_secs(5), "{:?}", asked.elapsed());
+}
+
+#[cfg(unix)]
+#[test]
+fn ctrl_c_in_chat_cancels_the_answer_only() {
+    let Some(path) = chat_model("cancel") else { return };
+    let mut child = siskin([Path::new("chat"), &path])
+        .args(["--ctx", "100000", "--seed", "1", "--repeat-penalty", "1.5"])
+        .stdin(Stdio::piped())
+        .stdout(Stdio::piped())
+        .stderr(Stdio::piped())
+        .spawn()
+        .expect("starts");
+    let mut stdin = child.stdin.take().expect("piped");
+    stdin.write_all(b"hello\n").expect("read");
+    let mut stdout = child.stdout.take().expect("piped");
+    stdout.read_exact(&mut [0; 1]).expect("an answer begins");
+    interrupt(&child);
+    stdin.write_all(b"/stats\n/exit\n").expect("read");
+    let mut shown = String::new();
+    stdout.read_to_string(&mut shown).expect("readable");
+    assert!(child.wait().expect("ends").success());
+    assert!(shown.contains("tokens of context used"), "{shown}");
+}
+
+#[test]
+fn a_closed_pipe_ends_quietly() {
+    let Some(path) = model("llama3") else { return };
+    let mut child = siskin([Path::new("run"), &path])
+        .args(["--raw", "x", "--ignore-eos", "--ctx", "200000", "--seed", "1"])
+        .stdout(Stdio::piped())
+        .stderr(Stdio::piped())
+        .spawn()
+        .expect("starts");
+    let mut stdout = child.stdout.take().expect("piped");
+    stdout.read_exact(&mut [0; 8]).expect("an answer begins");
+    drop(stdout);
+    let out = child.wait_with_output().expect("ends");
+    assert_eq!((out.status.code(), text(&out.stderr).as_str()), (Some(0), ""));
+}
+
+#[test]
+fn truncating_the_file_under_a_running_session_is_an_error() {
+    let Some(source) = model("llama3") else { return };
+    let dir = folder("truncated");
+    let (path, file) = (dir.join("model.gguf"), dir.join("text.txt"));
+    std::fs::copy(source, &path).expect("copied");
+    long_text(&file, 40_000);
+    let mut child = siskin([Path::new("perplexity"), &path, &file])
+        .args(["--ctx", "128"])
+        .stdout(Stdio::piped())
+        .stderr(Stdio::piped())
+        .spawn()
+        .expect("starts");
+    let mut lines = BufReader::new(child.stdout.take().expect("piped")).lines();
+    lines.next().expect("a window is scored").expect("readable");
+    std::fs::OpenOptions::new().write(true).open(&path).expect("there").set_len(4096).expect("truncated");
+    let last = lines.map_while(Result::ok).last().unwrap_or_default();
+    assert!(!last.starts_with("perplexity:"), "it went on to the end: {last}");
+    let out = child.wait_with_output().expect("ends");
+    let stderr = text(&out.stderr);
+    assert_eq!(out.status.code(), Some(5), "{:?} {stderr}", out.status);
+    assert!(stderr.starts_with("siskin: error: ") && stderr.contains("model.gguf"), "{stderr}");
+}
