@@ -22,6 +22,12 @@ fn texts(tokenizer: &Tokenizer, text: &str, special: Special) -> String {
     texts.join("·")
 }
 
+/// One tokenizer serves all threads.
+const _: fn() = || {
+    fn shared<T: Send + Sync>() {}
+    shared::<Tokenizer>();
+};
+
 #[test]
 fn spm_merges_by_score() {
     let pieces =

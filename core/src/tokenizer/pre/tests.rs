@@ -108,20 +108,19 @@ fn long_runs_take_linear_time() {
         "a", "A", "日", "\u{301}", "1", "½", "!", "$", "'", " ", "\n", "\0", "😀", "1a", "A日", " '",
         "\u{301}A", " \n",
     ];
-    let start = std::time::Instant::now();
     for name in families::first_names() {
         let pre = PreTokenizer::named(name).expect("a family");
         for sample in samples {
-            for tail in ["", "b", "1", " ", "\n"] {
-                let text = sample.repeat(20_000) + tail;
-                let mut bytes = 0;
+            for tail in ["", "b"] {
+                let text = sample.repeat(40_000) + tail;
+                let (mut bytes, start) = (0, std::time::Instant::now());
                 pre.split(&text, |piece| bytes += piece.len());
                 assert_eq!(bytes, text.len(), "{name} {sample:?}");
+                // Milliseconds; what is quadratic takes more even if each of its steps were a nanosecond.
+                assert!(start.elapsed().as_secs_f32() < 1.5, "{name} {sample:?}: {:?}", start.elapsed());
             }
         }
     }
-    // Seconds on a busy machine; what is quadratic takes hours.
-    assert!(start.elapsed().as_secs() < 120, "{:?}", start.elapsed());
 }
 
 #[test]
