@@ -11,6 +11,7 @@ mod products;
 
 use super::select::TIERS;
 use super::{Kernels, scalar};
+use crate::quant::{ActFormat, QuantType};
 use std::io::Write as _;
 
 /// The tiers of this processor, except the scalar one.
@@ -69,4 +70,28 @@ fn tier_names_differ() {
     names.sort_unstable();
     names.dedup();
     assert_eq!(names.len(), TIERS.len());
+}
+
+/// The table of products in docs/kernels.md says of every compiled tier and type what the code has.
+#[test]
+fn the_documented_inventory_is_true() {
+    let page = include_str!("../../../docs/kernels.md");
+    let cells = |line: &'static str| line.trim_matches('|').split('|').map(str::trim).collect::<Vec<_>>();
+    let mut table = page.lines().skip_while(|line| !line.starts_with("| type |")).map(cells);
+    let heads = table.next().expect("docs/kernels.md has a table of types");
+    let rows: Vec<_> = table.skip(1).take_while(|cells| cells.len() == heads.len()).collect();
+    for tier in TIERS.iter().filter(|t| t.kernels.name() != oracle().name()) {
+        let name = tier.kernels.name();
+        let column = heads.iter().position(|&h| h == name).unwrap_or_else(|| panic!("no column {name}"));
+        for &ty in QuantType::ALL {
+            let row = rows.iter().find(|row| row[0] == ty.name()).unwrap_or_else(|| panic!("no row {ty}"));
+            let (own, scalar) = (tier.kernels.matmul.0[ty as usize], scalar::MATMUL.0[ty as usize]);
+            let is = match ty.act_format() {
+                ActFormat::F32 => "generic",
+                _ if std::ptr::fn_addr_eq(own, scalar) => "scalar",
+                _ => "fast",
+            };
+            assert_eq!(row[column], is, "docs/kernels.md, row {ty}, column {name}");
+        }
+    }
 }
