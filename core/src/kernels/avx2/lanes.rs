@@ -49,7 +49,6 @@ impl RowLanes for I {
     const GROUP: usize = 4;
     const SIGNED_OFFSET: i32 = 0;
     type Floats = __m256;
-    type Bytes = [i8; 8];
 
     #[inline(always)]
     unsafe fn run<O: Op>(op: O) -> O::Output {
@@ -201,22 +200,11 @@ impl RowLanes for I {
     }
 
     #[inline(always)]
-    fn low_bytes(self) -> [i8; 8] {
-        let mut out = [0; 8];
-        // SAFETY: writes `out`; values of `I` exist only where the tier's instructions do.
-        unsafe {
-            let pick = _mm256_set1_epi32(0x0c08_0400);
-            let four = _mm256_shuffle_epi8(self.0, pick);
-            let (low, high) = (_mm256_castsi256_si128(four), _mm256_extracti128_si256::<1>(four));
-            _mm_storel_epi64(out.as_mut_ptr().cast(), _mm_unpacklo_epi32(low, high));
-        }
-        out
-    }
-
-    #[inline(always)]
-    fn from_bytes(x: &[i8; 8]) -> Self {
-        // SAFETY: reads `x`; called where the tier's instructions are.
-        Self(unsafe { _mm256_cvtepi8_epi32(_mm_loadl_epi64(x.as_ptr().cast())) })
+    fn byte(self, i: u32) -> Self {
+        Self(registers!({
+            let top = _mm256_sll_epi32(self.0, _mm_cvtsi32_si128(24 - 8 * i as i32));
+            _mm256_srai_epi32::<24>(top)
+        }))
     }
 
     #[inline(always)]

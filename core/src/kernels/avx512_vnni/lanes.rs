@@ -72,7 +72,6 @@ impl RowLanes for I {
     const GROUP: usize = 8;
     const SIGNED_OFFSET: i32 = 128;
     type Floats = __m512;
-    type Bytes = [i8; 16];
 
     #[inline(always)]
     unsafe fn run<O: Op>(op: O) -> O::Output {
@@ -217,17 +216,11 @@ impl RowLanes for I {
     }
 
     #[inline(always)]
-    fn low_bytes(self) -> [i8; 16] {
-        let mut out = [0; 16];
-        // SAFETY: writes `out`; values of `I` exist only where the tier's instructions do.
-        unsafe { _mm_storeu_si128(out.as_mut_ptr().cast(), _mm512_cvtepi32_epi8(self.0)) };
-        out
-    }
-
-    #[inline(always)]
-    fn from_bytes(x: &[i8; 16]) -> Self {
-        // SAFETY: reads `x`; called where the tier's instructions are.
-        Self(unsafe { _mm512_cvtepi8_epi32(_mm_loadu_si128(x.as_ptr().cast())) })
+    fn byte(self, i: u32) -> Self {
+        Self(registers!({
+            let top = _mm512_sll_epi32(self.0, _mm_cvtsi32_si128(24 - 8 * i as i32));
+            _mm512_srai_epi32::<24>(top)
+        }))
     }
 
     #[inline(always)]

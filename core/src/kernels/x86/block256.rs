@@ -1,4 +1,6 @@
 //! The types with blocks of 256 weights, as tiles.
+//!
+//! A header holds the scales; [`Block256::weights`] hands out sixteen weights at a time, to be stored or used at once.
 
 use super::block32::nibbles;
 use super::lanes::{RowLanes, SIGNED};
@@ -7,17 +9,29 @@ use crate::quant::*;
 
 /// One block of each row of a panel, in scratch.
 #[repr(C)]
-pub(super) struct Packed<L: RowLanes> {
+pub(in crate::kernels) struct Packed<L: RowLanes> {
+    pub(in crate::kernels) header: Header<L>,
     /// Group `c` holds weights `4 c..4 c + 4`, each [`offset`] too large.
-    pub(super) tile: [[L; 4]; 16],
+    pub(in crate::kernels) tile: [[L; 4]; 16],
+}
+
+/// The scales of one block of each row of a panel.
+#[repr(C)]
+pub(in crate::kernels) struct Header<L: RowLanes> {
+    /// Four signed bytes a lane: scales of 16 weights each, or of 32 (then only the first two).
+    pub(in crate::kernels) scales: [L; 4],
     /// What meets the sums of the activations: entry `j` holds 16-bit factors of sums `2 j` and `2 j + 1`. The factors
     /// are the minimums, if the type has them; otherwise the scales, so that the offset can be taken off again.
-    pub(super) pairs: [L; 8],
-    /// A scale per row for each 16 weights, or for each 32 (the first eight).
-    pub(super) scales: [L::Bytes; 16],
-    pub(super) scale: L::Floats,
-    /// Scale of the minimums. Not used by types without.
-    pub(super) min: L::Floats,
+    pub(in crate::kernels) pairs: [L; 8],
+    pub(in crate::kernels) scale: L::Floats,
+    /// Scale of the minimums. Zero for types without.
+    pub(in crate::kernels) min: L::Floats,
+}
+
+/// What is done with unpacked weights.
+pub(in crate::kernels) trait Sink<L: RowLanes> {
+    /// Takes weights `16 sub..16 sub + 16`, `sub < 16`; each comes once, in no order. Must be `#[inline(always)]`.
+    fn take(&mut self, sub: usize, tile: [L; 4]);
 }
 
 /// A type with blocks of 256 weights. [`Block::dot`] in terms of its tiles, with integers `s` (sum over the sub-blocks
@@ -34,12 +48,17 @@ pub(in crate::kernels) trait Block256: Block {
     /// Weights per scale: 16 or 32.
     const SUB: usize;
 
-    /// Unpacks the blocks that start at byte `offset` of each row.
+    /// The scales of the blocks that start at byte `offset` of each row.
     ///
     /// # Safety
     /// - `offset + size_of::<Self>() <=` the bytes per row.
-    #[allow(private_interfaces, reason = "called in this module only")]
-    unsafe fn unpack<L: RowLanes>(rows: &Rows, offset: usize, out: &mut Packed<L>);
+    unsafe fn header<L: RowLanes>(rows: &Rows, offset: usize) -> Header<L>;
+
+    /// The weights of those blocks.
+    ///
+    /// # Safety
+    /// - as [`header`](Self::header).
+    unsafe fn weights<L: RowLanes, S: Sink<L>>(rows: &Rows, offset: usize, sink: &mut S);
 }
 
 /// How much larger than the weights the bytes of type `B`'s tiles are.
@@ -47,29 +66,30 @@ pub(super) const fn offset<B: Block256, L: RowLanes>() -> i32 {
     if B::MAX == SIGNED { L::SIGNED_OFFSET } else { B::OFFSET }
 }
 
-/// The scales of four neighbouring sub-blocks, one per byte of each lane, to rows of bytes.
-#[inline(always)]
-fn put_scales<L: RowLanes>(four: L, out: &mut [L::Bytes]) {
-    out[0] = four.low_bytes();
-    out[1] = four.shr::<8>().low_bytes();
-    out[2] = four.shr::<16>().low_bytes();
-    out[3] = four.shr::<24>().low_bytes();
-}
-
 /// Factors of the sums of sixteen, from one signed byte per 16 weights.
 #[inline(always)]
-fn put_pairs_of_16<L: RowLanes>(four: L, out: &mut [L]) {
-    out[0] = four.shuffle([-1, 0, -1, 1]).sign_high_bytes();
-    out[1] = four.shuffle([-1, 2, -1, 3]).sign_high_bytes();
+fn pairs_of_16<L: RowLanes>(scales: [L; 4]) -> [L; 8] {
+    let mut pairs = [L::splat(0); 8];
+    for i in 0..4 {
+        pairs[2 * i] = scales[i].shuffle([-1, 0, -1, 1]).sign_high_bytes();
+        pairs[2 * i + 1] = scales[i].shuffle([-1, 2, -1, 3]).sign_high_bytes();
+    }
+    pairs
 }
 
 /// Factors of the sums of sixteen, from one signed byte per 32 weights.
 #[inline(always)]
-fn put_pairs_of_32<L: RowLanes>(four: L, out: &mut [L]) {
-    out[0] = four.shuffle([-1, 0, -1, 0]).sign_high_bytes();
-    out[1] = four.shuffle([-1, 1, -1, 1]).sign_high_bytes();
-    out[2] = four.shuffle([-1, 2, -1, 2]).sign_high_bytes();
-    out[3] = four.shuffle([-1, 3, -1, 3]).sign_high_bytes();
+fn pairs_of_32<L: RowLanes>(first: L, last: L) -> [L; 8] {
+    [
+        first.shuffle([-1, 0, -1, 0]).sign_high_bytes(),
+        first.shuffle([-1, 1, -1, 1]).sign_high_bytes(),
+        first.shuffle([-1, 2, -1, 2]).sign_high_bytes(),
+        first.shuffle([-1, 3, -1, 3]).sign_high_bytes(),
+        last.shuffle([-1, 0, -1, 0]).sign_high_bytes(),
+        last.shuffle([-1, 1, -1, 1]).sign_high_bytes(),
+        last.shuffle([-1, 2, -1, 2]).sign_high_bytes(),
+        last.shuffle([-1, 3, -1, 3]).sign_high_bytes(),
+    ]
 }
 
 /// Bits `2 i..2 i + 2` of byte `i`, as bits 4 and 5 of it.
@@ -82,19 +102,21 @@ fn pairs_of_bits<L: RowLanes>(x: L) -> L {
 
 /// The first 16 bytes of Q4_K and Q5_K: `d`, `dmin`, and [`scale_min_k4`]'s twelve bytes.
 #[inline(always)]
-unsafe fn put_header_k4<L: RowLanes>(rows: &Rows, offset: usize, out: &mut Packed<L>) {
+unsafe fn header_k4<L: RowLanes>(rows: &Rows, offset: usize) -> Header<L> {
     // SAFETY: the caller's: inside the block.
     let [d, a, b, c] = unsafe { L::load16(rows, offset) };
-    out.scale = d.low_f16();
-    out.min = d.shr::<16>().low_f16();
     let (low4, low6, high2) = (L::splat(0x0f0f_0f0f), L::splat(0x3f3f_3f3f), L::splat(0x3030_3030));
-    put_scales(a.and(low6), &mut out.scales[..4]);
-    put_scales(c.and(low4).or(a.shr::<2>().and(high2)), &mut out.scales[4..8]);
-    put_pairs_of_32(b.and(low6), &mut out.pairs[..4]);
-    put_pairs_of_32(c.shr::<4>().and(low4).or(b.shr::<2>().and(high2)), &mut out.pairs[4..]);
+    let first = a.and(low6);
+    let last = c.and(low4).or(a.shr::<2>().and(high2));
+    let last_min = c.shr::<4>().and(low4).or(b.shr::<2>().and(high2));
+    Header {
+        scales: [first, last, L::splat(0), L::splat(0)],
+        pairs: pairs_of_32(b.and(low6), last_min),
+        scale: d.low_f16(),
+        min: d.shr::<16>().low_f16(),
+    }
 }
 
-#[allow(private_interfaces, reason = "as in the trait")]
 impl Block256 for BlockQ4K {
     const MAX: u32 = 15;
     const OFFSET: i32 = 0;
@@ -102,22 +124,24 @@ impl Block256 for BlockQ4K {
     const SUB: usize = 32;
 
     #[inline(always)]
-    unsafe fn unpack<L: RowLanes>(rows: &Rows, offset: usize, out: &mut Packed<L>) {
+    unsafe fn header<L: RowLanes>(rows: &Rows, offset: usize) -> Header<L> {
         // SAFETY: inside the block.
-        unsafe {
-            put_header_k4(rows, offset, out);
-            for (c, tile) in out.tile.as_chunks_mut::<4>().0.iter_mut().enumerate() {
-                for half in 0..2 {
-                    let x = nibbles(L::load16(rows, offset + 16 + 32 * c + 16 * half));
-                    tile[half] = [x[0], x[1], x[2], x[3]];
-                    tile[2 + half] = [x[4], x[5], x[6], x[7]];
-                }
+        unsafe { header_k4(rows, offset) }
+    }
+
+    #[inline(always)]
+    unsafe fn weights<L: RowLanes, S: Sink<L>>(rows: &Rows, offset: usize, sink: &mut S) {
+        for c in 0..4 {
+            for half in 0..2 {
+                // SAFETY: inside the block.
+                let x = nibbles(unsafe { L::load16(rows, offset + 16 + 32 * c + 16 * half) });
+                sink.take(4 * c + half, [x[0], x[1], x[2], x[3]]);
+                sink.take(4 * c + 2 + half, [x[4], x[5], x[6], x[7]]);
             }
         }
     }
 }
 
-#[allow(private_interfaces, reason = "as in the trait")]
 impl Block256 for BlockQ5K {
     const MAX: u32 = 31;
     const OFFSET: i32 = 0;
@@ -125,29 +149,34 @@ impl Block256 for BlockQ5K {
     const SUB: usize = 32;
 
     #[inline(always)]
-    unsafe fn unpack<L: RowLanes>(rows: &Rows, offset: usize, out: &mut Packed<L>) {
+    unsafe fn header<L: RowLanes>(rows: &Rows, offset: usize) -> Header<L> {
         // SAFETY: inside the block.
-        unsafe {
-            put_header_k4(rows, offset, out);
-            let sixteen = L::splat(0x1010_1010);
-            for half in 0..2 {
-                let high = L::load16(rows, offset + 16 + 16 * half);
-                for (c, tile) in out.tile.as_chunks_mut::<4>().0.iter_mut().enumerate() {
-                    let x = nibbles(L::load16(rows, offset + 48 + 32 * c + 16 * half));
-                    // Bits 2 c and 2 c + 1 of each byte.
-                    let low_bit = L::splat(0x0101_0101 << (2 * c));
-                    let high_bit = L::splat((0x0202_0202_u32 << (2 * c)) as i32);
-                    for i in 0..4 {
-                        tile[half][i] = x[i].add_where(high[i], low_bit, sixteen);
-                        tile[2 + half][i] = x[4 + i].add_where(high[i], high_bit, sixteen);
-                    }
+        unsafe { header_k4(rows, offset) }
+    }
+
+    #[inline(always)]
+    unsafe fn weights<L: RowLanes, S: Sink<L>>(rows: &Rows, offset: usize, sink: &mut S) {
+        let sixteen = L::splat(0x1010_1010);
+        for half in 0..2 {
+            // SAFETY: inside the block.
+            let high = unsafe { L::load16(rows, offset + 16 + 16 * half) };
+            for c in 0..4 {
+                // SAFETY: inside the block.
+                let mut x = nibbles(unsafe { L::load16(rows, offset + 48 + 32 * c + 16 * half) });
+                // Bits 2 c and 2 c + 1 of each byte.
+                let low_bit = L::splat(0x0101_0101 << (2 * c));
+                let high_bit = L::splat((0x0202_0202_u32 << (2 * c)) as i32);
+                for i in 0..4 {
+                    x[i] = x[i].add_where(high[i], low_bit, sixteen);
+                    x[4 + i] = x[4 + i].add_where(high[i], high_bit, sixteen);
                 }
+                sink.take(4 * c + half, [x[0], x[1], x[2], x[3]]);
+                sink.take(4 * c + 2 + half, [x[4], x[5], x[6], x[7]]);
             }
         }
     }
 }
 
-#[allow(private_interfaces, reason = "as in the trait")]
 impl Block256 for BlockQ6K {
     const MAX: u32 = 63;
     const OFFSET: i32 = 32;
@@ -155,35 +184,43 @@ impl Block256 for BlockQ6K {
     const SUB: usize = 16;
 
     #[inline(always)]
-    unsafe fn unpack<L: RowLanes>(rows: &Rows, offset: usize, out: &mut Packed<L>) {
+    unsafe fn header<L: RowLanes>(rows: &Rows, offset: usize) -> Header<L> {
         // SAFETY: inside the block.
         unsafe {
             let scales = L::load16(rows, offset + 192);
-            for i in 0..4 {
-                put_scales(scales[i], &mut out.scales[4 * i..4 * i + 4]);
-                put_pairs_of_16(scales[i], &mut out.pairs[2 * i..2 * i + 2]);
-            }
-            out.scale = L::load_f16(rows, offset + 208);
-            out.min = L::zero();
-            let upper = L::splat(0x3030_3030);
-            for (h, tile) in out.tile.as_chunks_mut::<8>().0.iter_mut().enumerate() {
-                for half in 0..2 {
-                    let a = nibbles(L::load16(rows, offset + 64 * h + 16 * half));
-                    let b = nibbles(L::load16(rows, offset + 64 * h + 32 + 16 * half));
-                    let high = L::load16(rows, offset + 128 + 32 * h + 16 * half);
-                    for i in 0..4 {
-                        tile[half][i] = a[i].or(high[i].shl::<4>().and(upper));
-                        tile[2 + half][i] = b[i].or(high[i].shl::<2>().and(upper));
-                        tile[4 + half][i] = a[4 + i].or(high[i].and(upper));
-                        tile[6 + half][i] = b[4 + i].or(high[i].shr::<2>().and(upper));
-                    }
+            let scale = L::load_f16(rows, offset + 208);
+            Header { scales, pairs: pairs_of_16(scales), scale, min: L::zero() }
+        }
+    }
+
+    #[inline(always)]
+    unsafe fn weights<L: RowLanes, S: Sink<L>>(rows: &Rows, offset: usize, sink: &mut S) {
+        let upper = L::splat(0x3030_3030);
+        for h in 0..2 {
+            for half in 0..2 {
+                // SAFETY: inside the block.
+                let (mut a, mut b, high) = unsafe {
+                    (
+                        nibbles(L::load16(rows, offset + 64 * h + 16 * half)),
+                        nibbles(L::load16(rows, offset + 64 * h + 32 + 16 * half)),
+                        L::load16(rows, offset + 128 + 32 * h + 16 * half),
+                    )
+                };
+                for i in 0..4 {
+                    a[i] = a[i].or(high[i].shl::<4>().and(upper));
+                    b[i] = b[i].or(high[i].shl::<2>().and(upper));
+                    a[4 + i] = a[4 + i].or(high[i].and(upper));
+                    b[4 + i] = b[4 + i].or(high[i].shr::<2>().and(upper));
                 }
+                sink.take(8 * h + half, [a[0], a[1], a[2], a[3]]);
+                sink.take(8 * h + 2 + half, [b[0], b[1], b[2], b[3]]);
+                sink.take(8 * h + 4 + half, [a[4], a[5], a[6], a[7]]);
+                sink.take(8 * h + 6 + half, [b[4], b[5], b[6], b[7]]);
             }
         }
     }
 }
 
-#[allow(private_interfaces, reason = "as in the trait")]
 impl Block256 for BlockQ2K {
     const MAX: u32 = 15;
     const OFFSET: i32 = 0;
@@ -191,35 +228,39 @@ impl Block256 for BlockQ2K {
     const SUB: usize = 16;
 
     #[inline(always)]
-    unsafe fn unpack<L: RowLanes>(rows: &Rows, offset: usize, out: &mut Packed<L>) {
+    unsafe fn header<L: RowLanes>(rows: &Rows, offset: usize) -> Header<L> {
         // SAFETY: inside the block.
-        unsafe {
-            let scales = L::load16(rows, offset);
-            let low = L::splat(0x0f0f_0f0f);
-            for i in 0..4 {
-                put_scales(scales[i].and(low), &mut out.scales[4 * i..4 * i + 4]);
-                put_pairs_of_16(scales[i].shr::<4>().and(low), &mut out.pairs[2 * i..2 * i + 2]);
-            }
-            let scale_min = L::load4(rows, offset + 80);
-            out.scale = scale_min.low_f16();
-            out.min = scale_min.shr::<16>().low_f16();
-            let two = L::splat(0x0303_0303);
-            for (h, tile) in out.tile.as_chunks_mut::<8>().0.iter_mut().enumerate() {
-                for half in 0..2 {
-                    let x = L::load16(rows, offset + 16 + 32 * h + 16 * half);
-                    for i in 0..4 {
-                        tile[half][i] = x[i].and(two);
-                        tile[2 + half][i] = x[i].shr::<2>().and(two);
-                        tile[4 + half][i] = x[i].shr::<4>().and(two);
-                        tile[6 + half][i] = x[i].shr::<6>().and(two);
-                    }
-                }
+        let ([a, b, c, d], scale_min) = unsafe { (L::load16(rows, offset), L::load4(rows, offset + 80)) };
+        let low = L::splat(0x0f0f_0f0f);
+        let mins =
+            [a.shr::<4>().and(low), b.shr::<4>().and(low), c.shr::<4>().and(low), d.shr::<4>().and(low)];
+        Header {
+            scales: [a.and(low), b.and(low), c.and(low), d.and(low)],
+            pairs: pairs_of_16(mins),
+            scale: scale_min.low_f16(),
+            min: scale_min.shr::<16>().low_f16(),
+        }
+    }
+
+    #[inline(always)]
+    unsafe fn weights<L: RowLanes, S: Sink<L>>(rows: &Rows, offset: usize, sink: &mut S) {
+        let two = L::splat(0x0303_0303);
+        for h in 0..2 {
+            for half in 0..2 {
+                // SAFETY: inside the block.
+                let [a, b, c, d] = unsafe { L::load16(rows, offset + 16 + 32 * h + 16 * half) };
+                sink.take(8 * h + half, [a.and(two), b.and(two), c.and(two), d.and(two)]);
+                let (a, b, c, d) = (a.shr::<2>(), b.shr::<2>(), c.shr::<2>(), d.shr::<2>());
+                sink.take(8 * h + 2 + half, [a.and(two), b.and(two), c.and(two), d.and(two)]);
+                let (a, b, c, d) = (a.shr::<2>(), b.shr::<2>(), c.shr::<2>(), d.shr::<2>());
+                sink.take(8 * h + 4 + half, [a.and(two), b.and(two), c.and(two), d.and(two)]);
+                let (a, b, c, d) = (a.shr::<2>(), b.shr::<2>(), c.shr::<2>(), d.shr::<2>());
+                sink.take(8 * h + 6 + half, [a.and(two), b.and(two), c.and(two), d.and(two)]);
             }
         }
     }
 }
 
-#[allow(private_interfaces, reason = "as in the trait")]
 impl Block256 for BlockQ3K {
     const MAX: u32 = 15;
     const OFFSET: i32 = 4;
@@ -227,44 +268,44 @@ impl Block256 for BlockQ3K {
     const SUB: usize = 16;
 
     #[inline(always)]
-    unsafe fn unpack<L: RowLanes>(rows: &Rows, offset: usize, out: &mut Packed<L>) {
-        // SAFETY: inside the block.
-        unsafe {
-            // Bytes 96..108 are the scales (see `scales_q3_k`).
-            let [_, a, b, c] = L::load16(rows, offset + 92);
-            let (low, high) = (L::splat(0x0f0f_0f0f), L::splat(0x3030_3030));
-            let minus_32 = L::splat(0xe0e0_e0e0_u32 as i32);
-            let scales = [
-                a.and(low).or(c.shl::<4>().and(high)).add_bytes(minus_32),
-                b.and(low).or(c.shl::<2>().and(high)).add_bytes(minus_32),
-                a.shr::<4>().and(low).or(c.and(high)).add_bytes(minus_32),
-                b.shr::<4>().and(low).or(c.shr::<2>().and(high)).add_bytes(minus_32),
-            ];
-            for i in 0..4 {
-                put_scales(scales[i], &mut out.scales[4 * i..4 * i + 4]);
-                put_pairs_of_16(scales[i], &mut out.pairs[2 * i..2 * i + 2]);
-            }
-            out.scale = L::load_f16(rows, offset + 108);
-            out.min = L::zero();
-            let (two, four) = (L::splat(0x0303_0303), L::splat(0x0404_0404));
-            for half in 0..2 {
-                let mask = L::load16(rows, offset + 16 * half);
-                for (h, tile) in out.tile.as_chunks_mut::<8>().0.iter_mut().enumerate() {
-                    let x = L::load16(rows, offset + 32 + 32 * h + 16 * half);
+    unsafe fn header<L: RowLanes>(rows: &Rows, offset: usize) -> Header<L> {
+        // SAFETY: inside the block. Bytes 96..108 are the scales (see `scales_q3_k`).
+        let ([_, a, b, c], scale) =
+            unsafe { (L::load16(rows, offset + 92), L::load_f16(rows, offset + 108)) };
+        let (low, high) = (L::splat(0x0f0f_0f0f), L::splat(0x3030_3030));
+        let minus_32 = L::splat(0xe0e0_e0e0_u32 as i32);
+        let scales = [
+            a.and(low).or(c.shl::<4>().and(high)).add_bytes(minus_32),
+            b.and(low).or(c.shl::<2>().and(high)).add_bytes(minus_32),
+            a.shr::<4>().and(low).or(c.and(high)).add_bytes(minus_32),
+            b.shr::<4>().and(low).or(c.shr::<2>().and(high)).add_bytes(minus_32),
+        ];
+        Header { scales, pairs: pairs_of_16(scales), scale, min: L::zero() }
+    }
+
+    #[inline(always)]
+    unsafe fn weights<L: RowLanes, S: Sink<L>>(rows: &Rows, offset: usize, sink: &mut S) {
+        let (two, four) = (L::splat(0x0303_0303), L::splat(0x0404_0404));
+        for half in 0..2 {
+            // SAFETY: inside the block.
+            let mask = unsafe { L::load16(rows, offset + 16 * half) };
+            for h in 0..2 {
+                // SAFETY: inside the block.
+                let mut x = unsafe { L::load16(rows, offset + 32 + 32 * h + 16 * half) };
+                for j in 0..4 {
+                    let bit = L::splat((0x0101_0101_u32 << (4 * h + j)) as i32);
+                    let mut tile = x;
                     for i in 0..4 {
-                        let low = [x[i], x[i].shr::<2>(), x[i].shr::<4>(), x[i].shr::<6>()];
-                        for j in 0..4 {
-                            let bit = L::splat((0x0101_0101_u32 << (4 * h + j)) as i32);
-                            tile[2 * j + half][i] = low[j].and(two).add_where(mask[i], bit, four);
-                        }
+                        tile[i] = x[i].and(two).add_where(mask[i], bit, four);
+                        x[i] = x[i].shr::<2>();
                     }
+                    sink.take(8 * h + 2 * j + half, tile);
                 }
             }
         }
     }
 }
 
-#[allow(private_interfaces, reason = "as in the trait")]
 impl Block256 for BlockIQ4XS {
     const MAX: u32 = SIGNED;
     const OFFSET: i32 = 0;
@@ -272,31 +313,35 @@ impl Block256 for BlockIQ4XS {
     const SUB: usize = 32;
 
     #[inline(always)]
-    unsafe fn unpack<L: RowLanes>(rows: &Rows, offset: usize, out: &mut Packed<L>) {
+    unsafe fn header<L: RowLanes>(rows: &Rows, offset: usize) -> Header<L> {
         // SAFETY: inside the block.
-        unsafe {
-            let [d, low, _, _] = L::load16(rows, offset);
-            out.scale = d.low_f16();
-            out.min = L::zero();
-            // Scale j is nibble j of `low`, and above it bits 2 j..2 j + 2 of the upper half of `d`; less 32.
-            let mask = L::splat(0x0f0f_0f0f);
-            let (even, odd) = (low.and(mask), low.shr::<4>().and(mask));
-            let minus_32 = L::splat(0xe0e0_e0e0_u32 as i32);
-            let first = even.shuffle([0, -1, 1, -1]).or(odd.shuffle([-1, 0, -1, 1]));
-            let first = first.or(pairs_of_bits(d.shuffle([2; 4]))).add_bytes(minus_32);
-            let last = even.shuffle([2, -1, 3, -1]).or(odd.shuffle([-1, 2, -1, 3]));
-            let last = last.or(pairs_of_bits(d.shuffle([3; 4]))).add_bytes(minus_32);
-            put_scales(first, &mut out.scales[..4]);
-            put_scales(last, &mut out.scales[4..8]);
-            put_pairs_of_32(first, &mut out.pairs[..4]);
-            put_pairs_of_32(last, &mut out.pairs[4..]);
-            for (j, tile) in out.tile.as_chunks_mut::<2>().0.iter_mut().enumerate() {
-                let x = nibbles(L::load16(rows, offset + 8 + 16 * j));
-                for i in 0..4 {
-                    tile[0][i] = x[i].lookup(&IQ4_VALUES).signed();
-                    tile[1][i] = x[4 + i].lookup(&IQ4_VALUES).signed();
-                }
+        let [d, low, _, _] = unsafe { L::load16(rows, offset) };
+        // Scale j is nibble j of `low`, and above it bits 2 j..2 j + 2 of the upper half of `d`; less 32.
+        let mask = L::splat(0x0f0f_0f0f);
+        let (even, odd) = (low.and(mask), low.shr::<4>().and(mask));
+        let minus_32 = L::splat(0xe0e0_e0e0_u32 as i32);
+        let first = even.shuffle([0, -1, 1, -1]).or(odd.shuffle([-1, 0, -1, 1]));
+        let first = first.or(pairs_of_bits(d.shuffle([2; 4]))).add_bytes(minus_32);
+        let last = even.shuffle([2, -1, 3, -1]).or(odd.shuffle([-1, 2, -1, 3]));
+        let last = last.or(pairs_of_bits(d.shuffle([3; 4]))).add_bytes(minus_32);
+        Header {
+            scales: [first, last, L::splat(0), L::splat(0)],
+            pairs: pairs_of_32(first, last),
+            scale: d.low_f16(),
+            min: L::zero(),
+        }
+    }
+
+    #[inline(always)]
+    unsafe fn weights<L: RowLanes, S: Sink<L>>(rows: &Rows, offset: usize, sink: &mut S) {
+        for j in 0..8 {
+            // SAFETY: inside the block.
+            let mut x = nibbles(unsafe { L::load16(rows, offset + 8 + 16 * j) });
+            for x in &mut x {
+                *x = x.lookup(&IQ4_VALUES).signed();
             }
+            sink.take(2 * j, [x[0], x[1], x[2], x[3]]);
+            sink.take(2 * j + 1, [x[4], x[5], x[6], x[7]]);
         }
     }
 }

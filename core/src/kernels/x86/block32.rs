@@ -7,12 +7,12 @@ use crate::quant::*;
 /// One block of each row of a panel: what a tile of the module's drawing is, and the scales.
 #[derive(Clone, Copy)]
 #[repr(C)]
-pub(super) struct Unpacked<L: RowLanes> {
+pub(in crate::kernels) struct Unpacked<L: RowLanes> {
     /// Group `c` holds weights `4 c..4 c + 4`, each [`offset`] too large.
-    pub(super) tile: [L; 8],
-    pub(super) scale: L::Floats,
+    pub(in crate::kernels) tile: [L; 8],
+    pub(in crate::kernels) scale: L::Floats,
     /// Zero unless the type has a minimum.
-    pub(super) min: L::Floats,
+    pub(in crate::kernels) min: L::Floats,
 }
 
 /// A type with blocks of 32 weights. [`Block::dot`] in terms of its tiles:
@@ -30,7 +30,6 @@ pub(in crate::kernels) trait Block32: Block {
     ///
     /// # Safety
     /// - `offset + size_of::<Self>() <=` the bytes per row.
-    #[allow(private_interfaces, reason = "called in this module only")]
     unsafe fn unpack<L: RowLanes>(rows: &Rows, offset: usize) -> Unpacked<L>;
 }
 
@@ -69,7 +68,6 @@ fn fifth_bits<L: RowLanes>(mut tile: [L; 8], bits: L) -> [L; 8] {
     tile
 }
 
-#[allow(private_interfaces, reason = "as in the trait")]
 impl Block32 for BlockQ4_0 {
     const MAX: u32 = 15;
     const OFFSET: i32 = 8;
@@ -88,7 +86,6 @@ impl Block32 for BlockQ4_0 {
     }
 }
 
-#[allow(private_interfaces, reason = "as in the trait")]
 impl Block32 for BlockQ4_1 {
     const MAX: u32 = 15;
     const OFFSET: i32 = 0;
@@ -108,7 +105,6 @@ impl Block32 for BlockQ4_1 {
     }
 }
 
-#[allow(private_interfaces, reason = "as in the trait")]
 impl Block32 for BlockQ5_0 {
     const MAX: u32 = 31;
     const OFFSET: i32 = 16;
@@ -128,7 +124,6 @@ impl Block32 for BlockQ5_0 {
     }
 }
 
-#[allow(private_interfaces, reason = "as in the trait")]
 impl Block32 for BlockQ5_1 {
     const MAX: u32 = 31;
     const OFFSET: i32 = 0;
@@ -149,7 +144,6 @@ impl Block32 for BlockQ5_1 {
     }
 }
 
-#[allow(private_interfaces, reason = "as in the trait")]
 impl Block32 for BlockQ8_0 {
     const MAX: u32 = SIGNED;
     const OFFSET: i32 = 0;
@@ -170,7 +164,6 @@ impl Block32 for BlockQ8_0 {
     }
 }
 
-#[allow(private_interfaces, reason = "as in the trait")]
 impl Block32 for BlockIQ4NL {
     const MAX: u32 = SIGNED;
     const OFFSET: i32 = 0;

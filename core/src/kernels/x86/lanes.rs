@@ -18,8 +18,6 @@ pub(in crate::kernels) trait RowLanes: Copy {
     const SIGNED_OFFSET: i32;
     /// One `f32` per row.
     type Floats: Copy;
-    /// One byte per row, in memory.
-    type Bytes: Copy;
 
     /// Runs `op` in a function with the tier's instruction set.
     ///
@@ -66,10 +64,8 @@ pub(in crate::kernels) trait RowLanes: Copy {
     /// Signed bytes in the form that [`dot`](Self::dot) wants them in for `MAX` [`SIGNED`].
     fn signed(self) -> Self;
 
-    /// The lowest byte of each lane.
-    fn low_bytes(self) -> Self::Bytes;
-    /// Widens, copying the sign.
-    fn from_bytes(x: &Self::Bytes) -> Self;
+    /// Byte `i` of each lane, as a signed number.
+    fn byte(self, i: u32) -> Self;
     /// The lower half of each lane as an f16.
     fn low_f16(self) -> Self::Floats;
     fn to_floats(self) -> Self::Floats;

@@ -2,15 +2,14 @@
 
 use std::marker::PhantomData;
 
-use super::block256::{Block256, Packed, offset};
+use super::block256::{Block256, Header, Packed, Sink, offset};
 use super::lanes::{Op, RowLanes, SIGNED};
 use super::q8x32::store;
 use super::rows::{Ahead, Rows};
 use crate::kernels::scratch::Scratch;
 use crate::tensor::{Acts, QMatRef, QuantActs, Stripe};
 
-/// Up to this many tokens, each block is unpacked into the first-level cache and used at once, and no whole panel is
-/// kept.
+/// Up to this many tokens, weights are unpacked into registers at each use instead of into scratch.
 const DIRECT: usize = 4;
 
 /// `out[t][r] = dot(w row r, acts t)`.
@@ -37,7 +36,8 @@ pub(in crate::kernels) unsafe fn matmul<L: RowLanes, B: Block256>(
             if acts.n > DIRECT {
                 for (b, packed) in panel.iter_mut().enumerate() {
                     ahead.advance(L::ROWS * size_of::<B>());
-                    B::unpack(&rows, b * size_of::<B>(), packed);
+                    packed.header = B::header(&rows, b * size_of::<B>());
+                    B::weights(&rows, b * size_of::<B>(), packed);
                 }
             }
             let mut t = 0;
@@ -72,9 +72,9 @@ fn panel<L: RowLanes>(scratch: &mut Scratch, blocks: usize) -> &mut [Packed<L>] 
 
 /// A panel times `T` tokens.
 struct Pass<'a, L: RowLanes, B: Block256, const T: usize> {
-    panel: &'a mut [Packed<L>],
+    panel: &'a [Packed<L>],
     tokens: QuantActs<'a>,
-    /// If set, blocks are unpacked from there as they are used, all into the panel's first.
+    /// If set, blocks are unpacked from there as they are used, and the panel is not.
     fresh: Option<(&'a Rows, &'a mut Ahead)>,
     block: PhantomData<B>,
 }
@@ -83,7 +83,7 @@ impl<'a, L: RowLanes, B: Block256, const T: usize> Pass<'a, L, B, T> {
     /// Computes, and writes the results to rows `t..t + T` of `out`.
     #[inline(always)]
     unsafe fn store(
-        panel: &'a mut [Packed<L>],
+        panel: &'a [Packed<L>],
         tokens: QuantActs<'a>,
         fresh: Option<(&'a Rows, &'a mut Ahead)>,
         rows: &Rows,
@@ -95,39 +95,39 @@ impl<'a, L: RowLanes, B: Block256, const T: usize> Pass<'a, L, B, T> {
         store::<L, T>(sums, rows, t, out);
     }
 
-    /// One block of each row times block `b` of each token.
+    /// Adds what belongs to block `b`: `dots`, the scaled sub-blocks, and the rest.
     #[inline(always)]
-    unsafe fn step(packed: &Packed<L>, tokens: &QuantActs<'_>, b: usize, sums: &mut [L::Floats; T]) {
-        let blocks = tokens.k / 256;
-        let mut dots = [L::splat(0); T];
-        // SAFETY: the caller's: `b < blocks`, and there are `T` tokens.
-        unsafe {
-            for sub in 0..256 / B::SUB {
-                let mut q = [std::ptr::null(); T];
-                for t in 0..T {
-                    q[t] = tokens.qs.as_ptr().add((t * blocks + b) * 256 + sub * B::SUB);
-                }
-                let part = dot::<L, B, T>(packed, sub, q);
-                let scale = L::from_bytes(&packed.scales[sub]);
-                for t in 0..T {
-                    dots[t] = dots[t].add(part[t].mul(scale));
-                }
+    unsafe fn finish(&self, header: &Header<L>, b: usize, mut dots: [L; T], sums: &mut [L::Floats; T]) {
+        let blocks = self.tokens.k / 256;
+        for t in 0..T {
+            let i = t * blocks + b;
+            // SAFETY: the caller's: `b < blocks`, and there are `T` tokens.
+            let (a, rest) = unsafe {
+                (
+                    *self.tokens.scales.get_unchecked(i),
+                    L::splat(0).dot_pairs(&header.pairs, self.tokens.sums.as_ptr().add(i * 16)),
+                )
+            };
+            if !B::MIN {
+                dots[t] = dots[t].sub(rest.mul(L::splat(offset::<B, L>())));
             }
-            for t in 0..T {
-                let i = t * blocks + b;
-                let a = *tokens.scales.get_unchecked(i);
-                let rest = L::splat(0).dot_pairs(&packed.pairs, tokens.sums.as_ptr().add(i * 16));
-                if !B::MIN {
-                    dots[t] = dots[t].sub(rest.mul(L::splat(offset::<B, L>())));
-                }
-                let scale = L::mul_floats(packed.scale, L::splat_float(a));
-                sums[t] = L::fma(dots[t].to_floats(), scale, sums[t]);
-                if B::MIN {
-                    let min = L::mul_floats(packed.min, L::splat_float(-a));
-                    sums[t] = L::fma(rest.to_floats(), min, sums[t]);
-                }
+            let scale = L::mul_floats(header.scale, L::splat_float(a));
+            sums[t] = L::fma(dots[t].to_floats(), scale, sums[t]);
+            if B::MIN {
+                let min = L::mul_floats(header.min, L::splat_float(-a));
+                sums[t] = L::fma(rest.to_floats(), min, sums[t]);
             }
         }
+    }
+
+    /// Activations `16 sub..` of block `b` of each token.
+    #[inline(always)]
+    fn q(&self, b: usize, sub: usize) -> [*const i8; T] {
+        let mut q = [std::ptr::null(); T];
+        for t in 0..T {
+            q[t] = self.tokens.qs.as_ptr().wrapping_add(t * self.tokens.k + b * 256 + sub * 16);
+        }
+        q
     }
 }
 
@@ -135,20 +135,30 @@ impl<L: RowLanes, B: Block256, const T: usize> Op for Pass<'_, L, B, T> {
     type Output = [L::Floats; T];
 
     #[inline(always)]
-    unsafe fn run(self) -> Self::Output {
+    unsafe fn run(mut self) -> Self::Output {
         let mut sums = [L::zero(); T];
         // SAFETY: the panel has as many blocks as the tokens, of which there are `T`.
         unsafe {
-            if let Some((rows, ahead)) = self.fresh {
-                for b in 0..self.panel.len() {
+            if let Some((rows, ahead)) = self.fresh.take() {
+                for b in 0..self.tokens.k / 256 {
                     ahead.advance(L::ROWS * size_of::<B>());
-                    let block = &mut self.panel[0];
-                    B::unpack(rows, b * size_of::<B>(), block);
-                    Self::step(block, &self.tokens, b, &mut sums);
+                    let header = B::header::<L>(rows, b * size_of::<B>());
+                    let (scales, q) = (header.scales, self.q(b, 0));
+                    let mut used = Used::<L, B, T> { scales, q, dots: [L::splat(0); T], block: PhantomData };
+                    B::weights(rows, b * size_of::<B>(), &mut used);
+                    self.finish(&header, b, used.dots, &mut sums);
                 }
             } else {
-                for (b, block) in self.panel.iter().enumerate() {
-                    Self::step(block, &self.tokens, b, &mut sums);
+                for (b, packed) in self.panel.iter().enumerate() {
+                    let mut dots = [L::splat(0); T];
+                    for sub in 0..256 / B::SUB {
+                        let part = dot::<L, B, T>(&packed.tile, sub, self.q(b, sub * (B::SUB / 16)));
+                        let scale = packed.header.scales[sub / 4].byte(sub as u32 % 4);
+                        for t in 0..T {
+                            dots[t] = dots[t].add(part[t].mul(scale));
+                        }
+                    }
+                    self.finish(&packed.header, b, dots, &mut sums);
                 }
             }
         }
@@ -156,23 +166,64 @@ impl<L: RowLanes, B: Block256, const T: usize> Op for Pass<'_, L, B, T> {
     }
 }
 
-/// Sub-block `sub` times the activations `q`.
+/// Stores weights.
+impl<L: RowLanes> Sink<L> for Packed<L> {
+    #[inline(always)]
+    fn take(&mut self, sub: usize, tile: [L; 4]) {
+        self.tile[sub] = tile;
+    }
+}
+
+/// Multiplies weights with the activations of `T` tokens at once.
+struct Used<L, B, const T: usize> {
+    scales: [L; 4],
+    q: [*const i8; T],
+    dots: [L; T],
+    block: PhantomData<B>,
+}
+
+impl<L: RowLanes, B: Block256, const T: usize> Sink<L> for Used<L, B, T> {
+    #[inline(always)]
+    fn take(&mut self, sub: usize, tile: [L; 4]) {
+        let mut q = self.q;
+        for q in &mut q {
+            *q = q.wrapping_add(16 * sub);
+        }
+        let zero = [L::splat(0); T];
+        // SAFETY: `sub < 16`, and `q` are a block's 256 activations (`Pass::run`).
+        let part = unsafe {
+            match B::MAX {
+                15 => L::dot::<T, 4, 15>(&tile, q, zero),
+                31 => L::dot::<T, 4, 31>(&tile, q, zero),
+                63 => L::dot::<T, 4, 63>(&tile, q, zero),
+                _ => L::dot::<T, 4, SIGNED>(&tile, q, zero),
+            }
+        };
+        let index = sub / (B::SUB / 16);
+        let scale = self.scales[index / 4].byte(index as u32 % 4);
+        for t in 0..T {
+            self.dots[t] = self.dots[t].add(part[t].mul(scale));
+        }
+    }
+}
+
+/// Sub-block `sub`, of `B::SUB` weights, times the activations `q`.
 #[inline(always)]
 unsafe fn dot<L: RowLanes, B: Block256, const T: usize>(
-    packed: &Packed<L>,
+    tile: &[[L; 4]; 16],
     sub: usize,
     q: [*const i8; T],
 ) -> [L; T] {
     let zero = [L::splat(0); T];
-    let (sixteen, thirty_two) = (&packed.tile, packed.tile.as_flattened().as_chunks::<8>().0);
+    let double = tile.as_flattened().as_chunks::<8>().0;
     // SAFETY: the caller's.
     unsafe {
         match (B::SUB, B::MAX) {
-            (16, 15) => L::dot::<T, 4, 15>(&sixteen[sub], q, zero),
-            (16, _) => L::dot::<T, 4, 63>(&sixteen[sub], q, zero),
-            (_, 15) => L::dot::<T, 8, 15>(&thirty_two[sub], q, zero),
-            (_, 31) => L::dot::<T, 8, 31>(&thirty_two[sub], q, zero),
-            (_, _) => L::dot::<T, 8, SIGNED>(&thirty_two[sub], q, zero),
+            (16, 15) => L::dot::<T, 4, 15>(&tile[sub], q, zero),
+            (16, _) => L::dot::<T, 4, 63>(&tile[sub], q, zero),
+            (_, 15) => L::dot::<T, 8, 15>(&double[sub], q, zero),
+            (_, 31) => L::dot::<T, 8, 31>(&double[sub], q, zero),
+            (_, _) => L::dot::<T, 8, SIGNED>(&double[sub], q, zero),
         }
     }
 }
