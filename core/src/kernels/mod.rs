@@ -1,7 +1,7 @@
 //! Pure functions on slices: the arithmetic of the runtime, once per instruction set, chosen at run time.
 //!
 //! Nothing here allocates, spawns, logs or reads the environment, and nothing knows what a layer or a head is called.
-//! [`Kernels`] is a table of function pointers that only [`select`](self::select) hands out, after it has checked that
+//! [`Kernels`] is a table of function pointers that only [`select`] hands out, after it has checked that
 //! the processor has the instructions. Its safe methods check lengths and then call.
 //!
 //! ## One definition, the same bits everywhere
