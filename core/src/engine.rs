@@ -8,8 +8,7 @@ use crate::error::{Error, ErrorKind, Result};
 use crate::gguf::GgufFile;
 use crate::kernels::Kernels;
 use crate::model::{Decoder, ModelSpec};
-use crate::plan::{self, Fit};
-use crate::session::{Session, SessionOptions};
+use crate::plan::{self, Fit, SessionOptions};
 use crate::threads::{Pool, default_threads};
 use crate::tokenizer::{Special, TokenId, Tokenizer};
 
@@ -68,14 +67,6 @@ impl Model {
         let template = ChatTemplate::from_metadata(file.metadata(), &tokenizer)?;
         let pool = Pool::new(options.threads.unwrap_or_else(default_threads))?;
         Ok(Self(Arc::new(Inner { file, decoder, tokenizer, template, kernels, pool })))
-    }
-
-    /// Starts an empty session.
-    ///
-    /// # Errors
-    /// `Argument` or `Limit` if the options cannot be met.
-    pub fn session(&self, options: &SessionOptions) -> Result<Session> {
-        Session::new(self, options)
     }
 
     /// What a session with these options will take.

@@ -14,6 +14,23 @@ pub const DEFAULT_BATCH: usize = 256;
 /// Context unless the caller says otherwise (or the model was trained for less), in tokens.
 pub const DEFAULT_CONTEXT: usize = 4096;
 
+/// Sizes of a session.
+#[derive(Clone, Copy, Debug)]
+pub struct SessionOptions {
+    /// Tokens that fit; by default 4096, or what the model was trained for if that is less.
+    pub context: Option<usize>,
+    /// Most tokens in one pass. Results do not depend on it.
+    pub batch: usize,
+    /// How keys and values are stored.
+    pub kv_type: KvType,
+}
+
+impl Default for SessionOptions {
+    fn default() -> Self {
+        Self { context: None, batch: DEFAULT_BATCH, kv_type: KvType::default() }
+    }
+}
+
 /// Memory that a session needs, in bytes.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct Fit {

@@ -8,31 +8,15 @@ use std::panic::{AssertUnwindSafe, catch_unwind};
 
 use crate::engine::Model;
 use crate::error::{Error, ErrorKind, Result};
-use crate::kv_cache::{KvCache, KvType};
+use crate::kv_cache::KvCache;
 use crate::model::{Activations, Context, Tap, Wanted};
-use crate::plan::{DEFAULT_BATCH, Fit};
+use crate::plan::Fit;
 use crate::tokenizer::TokenId;
 
 pub use self::cancel::CancelToken;
 pub use self::generate::{Event, Flow, GenerateOptions, Outcome, Stats, StopReason};
 pub use self::stop::{MAX_STOP_BYTES, MAX_STOP_STRINGS, StopMatcher};
-
-/// Sizes of a session.
-#[derive(Clone, Copy, Debug)]
-pub struct SessionOptions {
-    /// Tokens that fit; by default 4096, or what the model was trained for if that is less.
-    pub context: Option<usize>,
-    /// Most tokens in one pass. Results do not depend on it.
-    pub batch: usize,
-    /// How keys and values are stored.
-    pub kv_type: KvType,
-}
-
-impl Default for SessionOptions {
-    fn default() -> Self {
-        Self { context: None, batch: DEFAULT_BATCH, kv_type: KvType::default() }
-    }
-}
+pub use crate::plan::SessionOptions;
 
 /// A conversation's state. Not shared: one thread uses it at a time; [`CancelToken`] reaches it from others.
 #[derive(Debug)]
@@ -53,8 +37,18 @@ pub struct Session {
     poisoned: bool,
 }
 
+impl Model {
+    /// Starts an empty session.
+    ///
+    /// # Errors
+    /// `Argument` or `Limit` if the options cannot be met.
+    pub fn session(&self, options: &SessionOptions) -> Result<Session> {
+        Session::new(self, options)
+    }
+}
+
 impl Session {
-    pub(crate) fn new(model: &Model, options: &SessionOptions) -> Result<Self> {
+    fn new(model: &Model, options: &SessionOptions) -> Result<Self> {
         let fit = model.fit(options)?;
         let decoder = model.decoder();
         let cache = KvCache::new(decoder.kv_shapes(), options.kv_type, fit.context, fit.batch)?;
