@@ -234,9 +234,9 @@ pub(crate) struct PerplexityArgs {
 /// How far `check` goes.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, ValueEnum)]
 pub(crate) enum Stage {
-    /// Read the file, its specification and weights
+    /// Open the model: file, specification, weights, tokenizer, template
     Load,
-    /// And build the tokenizer and use it
+    /// And use the tokenizer
     Tokenize,
     /// And render the chat template
     Render,

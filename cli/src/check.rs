@@ -4,11 +4,10 @@ use crate::Result;
 use crate::args::{CheckArgs, Stage};
 use crate::output::{FAILED, Failure, print};
 use crate::prompt::session_options;
-use siskin::chat::{ChatTemplate, Message, RenderOptions};
+use siskin::chat::{Message, RenderOptions};
 use siskin::gguf::{Adapter, GgufFile};
-use siskin::model::Decoder;
 use siskin::sampler::SamplerConfig;
-use siskin::tokenizer::{Special, TokenId, Tokenizer};
+use siskin::tokenizer::{Special, TokenId};
 use siskin::{Flow, GenerateOptions, Model, ModelOptions};
 
 /// Tokens that the last stage generates, and the context it does that in.
@@ -23,19 +22,13 @@ pub(crate) fn run(args: &CheckArgs) -> Result {
         print(&format!("load: ok, an adapter of {} tensors\n", adapter.targets().len()))?;
         return Ok(());
     }
-    let decoder = Decoder::load(&file).map_err(named)?;
-    let spec = decoder.spec();
-    print(&format!(
-        "load: ok, {}, {} layers, {} tensors\n",
-        spec.architecture,
-        spec.layers.len(),
-        file.tensors().len()
-    ))?;
+    let model = Model::from_gguf(file, &ModelOptions::default()).map_err(named)?;
+    let (spec, tensors) = (model.spec(), model.file().tensors().len());
+    print(&format!("load: ok, {}, {} layers, {tensors} tensors\n", spec.architecture, spec.layers.len()))?;
     if args.stage == Stage::Load {
         return Ok(());
     }
-    drop(decoder);
-    let tokenizer = Tokenizer::from_metadata(file.metadata()).map_err(named)?;
+    let tokenizer = model.tokenizer();
     let text = "Hello, world! 123 äöü 你好 👋\n";
     let tokens = tokenizer.encode(text, Special { add: true, parse: true })?;
     tokenizer.decode(&tokens, true)?;
@@ -49,7 +42,7 @@ pub(crate) fn run(args: &CheckArgs) -> Result {
     if args.stage == Stage::Tokenize {
         return Ok(());
     }
-    match ChatTemplate::from_metadata(file.metadata(), &tokenizer).map_err(named)? {
+    match model.chat_template() {
         None => print("render: ok, no chat template\n")?,
         Some(template) => {
             let messages =
@@ -62,8 +55,6 @@ pub(crate) fn run(args: &CheckArgs) -> Result {
     if args.stage == Stage::Render {
         return Ok(());
     }
-    drop(tokenizer);
-    let model = Model::from_gguf(file, &ModelOptions::default()).map_err(named)?;
     let context = CONTEXT.min(model.spec().context.max(1));
     let mut session = model.session(&session_options(Some(context), None))?;
     let prompt: Vec<TokenId> = tokens.into_iter().take(context.saturating_sub(TOKENS).max(1)).collect();
