@@ -2,8 +2,9 @@
 
 MODELS    ?= models
 # Reference vectors and bad files; without that folder their checks say "skipped".
-SISKIN_REFERENCE ?= ../shared
-export SISKIN_REFERENCE
+export SISKIN_REFERENCE ?= $(abspath ../shared)
+export SISKIN_MODELS    ?= $(abspath $(MODELS))
+export SISKIN_TEMPLATES ?= $(abspath $(MODELS)/templates)
 
 CARGO  = cargo --locked
 XTASK  = $(CARGO) xtask

@@ -1,7 +1,7 @@
 //! `cargo xtask test`: every test of the workspace, the slowest of them, and the counts on the last line.
 //!
 //! Builds once with `cargo test --no-run`, then runs each test program itself, so that the time of every test is known
-//! without another tool. Lines that tests print with `skipped: ` in front are shown: a skipped test is never silent.
+//! without another tool. Lines with `skipped: ` that tests print are shown: a skipped test is never silent.
 
 use std::path::{Path, PathBuf};
 use std::process::{Command, Stdio};
@@ -112,8 +112,8 @@ impl Tally {
     /// Reads what one test program printed: lines such as `test a::b ... ok <0.123s>`.
     fn read(&mut self, program: &str, text: &str) {
         for line in text.lines() {
-            if line.trim_start().starts_with("skipped: ") {
-                self.skipped.push(line.trim().to_string());
+            if let Some((before, after)) = line.split_once("skipped: ") {
+                self.skipped.push(format!("{}{}", before.trim_start(), after.trim_end()));
             }
             let Some((name, result)) = line.strip_prefix("test ").and_then(|l| l.split_once(" ... ")) else {
                 continue;
@@ -143,7 +143,7 @@ fn report(tally: &mut Tally) -> Result<(), Failure> {
         println!("\nskipped:");
         tally.skipped.sort();
         tally.skipped.dedup();
-        tally.skipped.iter().for_each(|s| println!("  {}", s.trim_start_matches("skipped: ")));
+        tally.skipped.iter().for_each(|s| println!("  {s}"));
     }
     println!("\n{} passed, {} failed, {} ignored", tally.passed, tally.failed, tally.ignored);
     match (tally.passed, tally.failed) {
@@ -167,7 +167,7 @@ mod tests {
         );
         assert_eq!((t.passed, t.failed, t.ignored), (2, 1, 1));
         assert_eq!(t.times[0], (Duration::from_millis(1250), "core a::b".into()));
-        assert_eq!(t.skipped, ["skipped: neon (not this processor)"]);
+        assert_eq!(t.skipped, ["neon (not this processor)"]);
         assert!(report(&mut t).is_err());
         assert!(report(&mut Tally::default()).is_err(), "nothing run is a failure");
     }
