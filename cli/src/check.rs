@@ -8,7 +8,7 @@ use siskin::chat::{Message, RenderOptions};
 use siskin::gguf::{Adapter, GgufFile};
 use siskin::sampler::SamplerConfig;
 use siskin::tokenizer::{Special, TokenId};
-use siskin::{Flow, GenerateOptions, Model, ModelOptions};
+use siskin::{Error, ErrorKind, Flow, GenerateOptions, Model, ModelOptions};
 
 /// Tokens that the last stage generates, and the context it does that in.
 const TOKENS: usize = 4;
@@ -16,10 +16,13 @@ const CONTEXT: usize = 128;
 
 pub(crate) fn run(args: &CheckArgs) -> Result {
     let file = GgufFile::open(&args.file)?;
-    let named = |e: siskin::Error| e.with_file(&args.file);
+    let named = |e: Error| e.with_file(&args.file);
     if let Some(base) = &args.base {
         let adapter = Adapter::new(&file, &GgufFile::open(base)?).map_err(named)?;
         print(&format!("load: ok, an adapter of {} tensors\n", adapter.targets().len()))?;
+        if args.stage != Stage::Load {
+            return Err(Error::new(ErrorKind::Unsupported, "adapters cannot be applied yet").into());
+        }
         return Ok(());
     }
     let model = Model::from_gguf(file, &ModelOptions::default()).map_err(named)?;
