@@ -1,4 +1,4 @@
-//! Several tokens times a matrix: the prefill path. Eight rows are unpacked once and meet all tokens, four at a time.
+//! Several tokens times a matrix: the prefill path. Eight rows are unpacked once and meet many tokens, four at a time.
 
 use std::arch::aarch64::*;
 
@@ -11,6 +11,11 @@ use crate::tensor::{PlainBlock, QMatRef, QuantActs, Stripe};
 
 /// Tokens that a micro-kernel takes at most.
 pub(in crate::kernels) const TOKENS: usize = 4;
+
+/// Bytes of activations that a panel meets before the next panel comes: they should stay in a second-level cache.
+const CHUNK_BYTES: usize = 256 << 10;
+/// Tokens that a panel meets at least, however long they are, so that unpacking it costs little.
+const CHUNK_TOKENS: usize = 32;
 
 /// Results of one panel for up to [`TOKENS`] tokens.
 pub(in crate::kernels) type Outputs = [[f32; ROWS]; TOKENS];
@@ -40,17 +45,24 @@ fn panel_rows<'a, B: PlainBlock>(w: &QMatRef<'a>, r: usize) -> [&'a [B]; ROWS] {
     })
 }
 
-/// Runs `micro` for all tokens and stores what it returns in columns `r..` of `out`.
+/// The tokens `0..n` in chunks for rows of `k`.
+fn chunks(n: usize, k: usize) -> impl Iterator<Item = std::ops::Range<usize>> {
+    let len = (CHUNK_BYTES / k.max(1)).next_multiple_of(TOKENS).max(CHUNK_TOKENS);
+    (0..n).step_by(len).map(move |t| t..n.min(t + len))
+}
+
+/// Runs `micro` for `tokens` and stores its results in columns `r..` of `out`.
 #[inline(always)]
 fn all_tokens(
     acts: &QuantActs<'_>,
+    tokens: std::ops::Range<usize>,
     r: usize,
     out: &mut Stripe<'_>,
     micro: impl Fn(&QuantActs<'_>, &mut Outputs),
 ) {
     let width = ROWS.min(out.width() - r);
-    for t in (0..acts.n).step_by(TOKENS) {
-        let some = acts.tokens(t..acts.n.min(t + TOKENS));
+    for t in tokens.clone().step_by(TOKENS) {
+        let some = acts.tokens(t..tokens.end.min(t + TOKENS));
         let mut results = [[0.0; ROWS]; TOKENS];
         micro(&some, &mut results);
         for (i, results) in results.iter().enumerate().take(some.n) {
@@ -74,15 +86,17 @@ pub(in crate::kernels) fn gemm32<M: Micro, W: Weights32>(
 ) {
     let panel = tiles::<Tile32>(scratch, w.cols() / 32);
     let max = panel_max(W::MAX, W::OFFSET);
-    for r in (0..w.rows()).step_by(ROWS) {
-        unpack32::<M::Layout, W>(panel_rows(&w, r), panel);
-        all_tokens(acts, r, out, |acts, results| {
-            if W::MIN {
-                M::run32::<true>(panel, acts, max, results)
-            } else {
-                M::run32::<false>(panel, acts, max, results)
-            }
-        });
+    for tokens in chunks(acts.n, w.cols()) {
+        for r in (0..w.rows()).step_by(ROWS) {
+            unpack32::<M::Layout, W>(panel_rows(&w, r), panel);
+            all_tokens(acts, tokens.clone(), r, out, |acts, results| {
+                if W::MIN {
+                    M::run32::<true>(panel, acts, max, results)
+                } else {
+                    M::run32::<false>(panel, acts, max, results)
+                }
+            });
+        }
     }
 }
 
@@ -96,14 +110,16 @@ pub(in crate::kernels) fn gemm256<M: Micro, W: Weights256>(
 ) {
     let panel = tiles::<Tile256>(scratch, w.cols() / 256);
     let max = panel_max(W::MAX, W::OFFSET);
-    for r in (0..w.rows()).step_by(ROWS) {
-        unpack256::<M::Layout, W>(panel_rows(&w, r), panel);
-        all_tokens(acts, r, out, |acts, results| match (W::SUBS, W::MIN) {
-            (8, false) => M::run256::<8, false>(panel, acts, max, results),
-            (8, true) => M::run256::<8, true>(panel, acts, max, results),
-            (_, false) => M::run256::<16, false>(panel, acts, max, results),
-            (_, true) => M::run256::<16, true>(panel, acts, max, results),
-        });
+    for tokens in chunks(acts.n, w.cols()) {
+        for r in (0..w.rows()).step_by(ROWS) {
+            unpack256::<M::Layout, W>(panel_rows(&w, r), panel);
+            all_tokens(acts, tokens.clone(), r, out, |acts, results| match (W::SUBS, W::MIN) {
+                (8, false) => M::run256::<8, false>(panel, acts, max, results),
+                (8, true) => M::run256::<8, true>(panel, acts, max, results),
+                (_, false) => M::run256::<16, false>(panel, acts, max, results),
+                (_, true) => M::run256::<16, true>(panel, acts, max, results),
+            });
+        }
     }
 }
 
