@@ -19,7 +19,7 @@ pub struct StrArray {
     bytes: Bytes,
     /// `[len + 1]`: where in `bytes` the text of element `i` starts; the last entry is past the end as if one more
     /// length followed. So element `i` is `offsets[i]..offsets[i + 1] - 8`, without reading a length again.
-    offsets: Arc<[u32]>,
+    offsets: Arc<Vec<u32>>,
 }
 
 impl StrArray {
@@ -38,18 +38,16 @@ impl StrArray {
         *budget -= count;
         let start = r.mark();
         let mut offsets = Vec::with_capacity(count as usize + 1); // count is at most MAX_STRINGS
-        let place = |r: &Reader<'_>| {
-            u32::try_from(r.mark() - start + Self::PREFIX).map_err(|_| {
-                Error::new(ErrorKind::Limit, "an array of strings of more than 4 GiB").with_offset(r.at())
-            })
-        };
         for _ in 0..count {
-            offsets.push(place(r)?);
-            let len = r.u64("the length of a string of an array")?;
-            r.take(len, "a string of an array")?;
+            // Truncated if the array is larger than 4 GiB, which is refused below.
+            offsets.push((r.mark() - start + Self::PREFIX) as u32);
+            r.skip_string()?;
         }
-        offsets.push(place(r)?);
-        Ok(Self { bytes: r.since(start), offsets: offsets.into() })
+        let end = r.mark() - start + Self::PREFIX;
+        offsets.push(u32::try_from(end).map_err(|_| {
+            Error::new(ErrorKind::Limit, "an array of strings of more than 4 GiB").with_offset(r.at())
+        })?);
+        Ok(Self { bytes: r.since(start), offsets: offsets.into() }) // not Arc<[u32]>: that would copy the table
     }
 
     /// How many strings.
@@ -77,7 +75,7 @@ impl StrArray {
 
     /// Bytes of heap: the table of offsets.
     pub fn heap_bytes(&self) -> usize {
-        size_of_val(&*self.offsets)
+        self.offsets.capacity() * size_of::<u32>()
     }
 
     /// The elements as the file has them.

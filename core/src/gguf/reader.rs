@@ -72,6 +72,21 @@ impl<'a> Reader<'a> {
         Ok(u64::from_le_bytes(self.array(what)?))
     }
 
+    /// Passes over a length and as many bytes. A vocabulary has 262,144 of them, so the way that succeeds is short.
+    #[inline]
+    pub(crate) fn skip_string(&mut self) -> Result<()> {
+        let rest = &self.data[self.at..];
+        if let Some((len, text)) = rest.split_first_chunk()
+            && let Ok(len) = usize::try_from(u64::from_le_bytes(*len))
+            && len <= text.len()
+        {
+            self.at += size_of::<u64>() + len;
+            return Ok(());
+        }
+        let len = self.u64("the length of a string of an array")?;
+        self.take(len, "a string of an array").map(drop)
+    }
+
     /// A length-prefixed string of `1..=limit` bytes of UTF-8: a key or a tensor's name.
     pub(crate) fn name(&mut self, what: &str, limit: u64) -> Result<&'a str> {
         let at = self.at();
