@@ -3,7 +3,7 @@
 //! Every result is compared with the scalar tier before it is timed; each figure is the best of the runs that fit into
 //! its time. `gemv` is in GB/s of weights, from a matrix that a second-level cache holds in part; `gemm` in GOPS
 //! (two per multiply-add), for quantised types also as a fraction of the measured peak of the tier's `int8`
-//! instruction.
+//! instruction. (AVX2 may exceed its own: types of few bits can be added up in 16 bits before they are widened.)
 #![allow(clippy::print_stdout, reason = "prints a table")]
 
 mod peak;
