@@ -142,6 +142,10 @@ fn checks_of_good_files() {
     }
     let Some(adapter) = reference("conformance/public/llama3/lora/adapter.gguf") else { return };
     let base = model("llama3").expect("beside the adapter");
-    let out = output(siskin(["check", "--base"]).arg(base).arg(adapter));
-    assert!(out.status.success(), "{}", text(&out.stderr));
+    let shown = succeeds(siskin(["check", "--stage", "load", "--base"]).arg(&base).arg(&adapter));
+    assert!(shown.contains("an adapter of "), "{shown}");
+    // Nothing can be done with an adapter yet, and that is said.
+    let out = output(siskin(["check", "--base"]).arg(&base).arg(&adapter));
+    assert_eq!(out.status.code(), Some(3));
+    assert!(text(&out.stderr).contains("cannot be applied yet"), "{}", text(&out.stderr));
 }

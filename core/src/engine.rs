@@ -25,6 +25,12 @@ pub struct ModelOptions {
 #[derive(Clone, Debug)]
 pub struct Model(Arc<Inner>);
 
+/// Sessions on any thread share a model.
+const _: () = {
+    const fn shared<T: Send + Sync>() {}
+    shared::<Model>();
+};
+
 #[derive(Debug)]
 struct Inner {
     file: GgufFile,
