@@ -26,10 +26,11 @@ pub(crate) fn run(args: &BenchArgs) -> Result {
     let interrupt = Interrupt::install()?;
     let before = process_memory("RssAnon:");
     let mut progress = Progress::new();
-    let (load, first) = times_to_first(args, &mut progress)?;
     let model = args.model.open()?;
     let deepest = args.depths.iter().map(|d| d.max(&1) + args.tokens).max().unwrap_or(0);
-    let context = deepest.max(args.prompt.iter().copied().max().unwrap_or(1));
+    let longest = args.prompt.iter().copied().max().unwrap_or(1);
+    // The cache grows in steps of this; a context that fills the last one can be compared with the plan.
+    let context = deepest.max(longest).next_multiple_of(siskin::kernels::ATTN_CHUNK);
     let mut session = model.session(&session_options(Some(context), args.batch))?;
     interrupt.watch(Some(session.cancel_token()));
     progress.line(|| "measuring memory bandwidth".to_owned());
@@ -51,10 +52,14 @@ pub(crate) fn run(args: &BenchArgs) -> Result {
     // What a full session really takes: every position of the cache was written once.
     fill(&mut session, context)?;
     let dirty = process_memory("RssAnon:").zip(before).map(|(now, before)| now.saturating_sub(before));
-    progress.clear();
-    drop(progress);
+    let peak = process_memory("VmHWM:");
     let fit = *session.fit();
-    let report = Report { load, first, bandwidth, prefill, decode, dirty, peak: process_memory("VmHWM:") };
+    drop(session);
+    // Last, as the allocator may keep what these sessions give back.
+    interrupt.watch(None);
+    let (load, first) = times_to_first(args, &mut progress)?;
+    drop(progress);
+    let report = Report { load, first, bandwidth, prefill, decode, dirty, peak };
     if args.json {
         print_json(&report.json(&model, &fit))?;
     } else {

@@ -4,11 +4,13 @@
 //! -Inf in place, and once at most [`COMPACT`] remain it moves them to the front and notes their ids, so that later
 //! steps touch only those. Order is always by logit, larger first, and by token id among equals.
 //!
-//! A cut finds its border with a radix select over the 32 order-preserving bits of the logit (or score): at most
-//! three passes with a histogram of 2,048 sums, of counts for top-k and of integer weights for top-p and typical.
-//! Exact, linear, no scratch that grows.
+//! A cut finds its border in two steps. A histogram of the sums (of counts for top-k, of integer weights for top-p
+//! and typical) over the distance from the best, 1/64 wide, says in which bucket the border lies; the candidates of
+//! that bucket are sorted. If they are too many (thousands of nearly equal logits), a radix select over the 32
+//! order-preserving bits of the logit takes the place of sorting: three more passes. Exact, linear, no scratch that
+//! grows.
 
-use super::weight::{LANES, weight, weights};
+use super::weight::{LANES, as_float, total, weight, weights};
 
 /// Up to this many candidates are compacted.
 pub(super) const COMPACT: usize = 8192;
@@ -21,10 +23,10 @@ const CHUNK: usize = 1024;
 /// Buffers that outlive a draw. Sized once.
 #[derive(Clone, Debug)]
 pub(super) struct Scratch {
-    ids: Vec<u32>,         // [COMPACT]
-    best: Vec<(f32, u32)>, // capacity COMPACT
-    histogram: Vec<u64>,   // [BUCKETS]
-    sums: Vec<u64>,        // [ceil(vocab / CHUNK)]
+    ids: Vec<u32>,                  // [COMPACT]
+    best: Vec<(f32, u32)>,          // capacity COMPACT
+    histogram: Box<[u64; BUCKETS]>, // [BUCKETS]
+    sums: Vec<u64>,                 // [ceil(vocab / CHUNK)]
 }
 
 impl Scratch {
@@ -32,15 +34,13 @@ impl Scratch {
         Self {
             ids: vec![0; COMPACT.min(vocab)],
             best: Vec::with_capacity(COMPACT),
-            histogram: vec![0; BUCKETS],
+            histogram: Box::new([0; BUCKETS]),
             sums: vec![0; vocab.div_ceil(CHUNK)],
         }
     }
 
     pub(super) fn heap_bytes(&self) -> usize {
-        self.ids.capacity() * 4
-            + self.best.capacity() * 8
-            + (self.histogram.capacity() + self.sums.capacity()) * 8
+        self.ids.capacity() * 4 + self.best.capacity() * 8 + (self.histogram.len() + self.sums.capacity()) * 8
     }
 }
 
@@ -115,8 +115,9 @@ impl<'a> Candidates<'a> {
         if k >= finite {
             return;
         }
-        let one = |l: f32| u64::from(l > f32::NEG_INFINITY);
-        let border = self.border(k as u64, descending, one);
+        let max = self.max;
+        self.spread(|l| max - l, |l| u64::from(l > f32::NEG_INFINITY));
+        let border = self.border(k as u64, |l| max - l, descending, |l| u64::from(l > f32::NEG_INFINITY));
         self.cut(border, descending);
     }
 
@@ -160,10 +161,8 @@ impl<'a> Candidates<'a> {
     /// Keeps the smallest set of the most probable candidates that holds at least `p` of the probability.
     pub(super) fn top_p(&mut self, p: f32) {
         let max = self.max;
-        let total = self.total(1.0);
-        let target = share(p, total);
-        self.drop_below(self.tail(total - target));
-        let border = self.border(target, descending, |l| weight(l - max));
+        let total = self.spread(|l| max - l, |l| weight(l - max));
+        let border = self.border(share(p, total), |l| max - l, descending, |l| weight(l - max));
         self.cut(border, descending);
     }
 
@@ -179,15 +178,11 @@ impl<'a> Candidates<'a> {
     /// `|x - E[x]|`: no logarithm is needed.
     pub(super) fn typical(&mut self, p: f32) {
         let max = self.max;
-        let total = self.total(1.0);
-        let target = share(p, total);
-        let mean = self.mean(total);
-        // Candidates below 2 E[x] are less typical than all those above, so that they are a tail here too.
-        let floor = self.tail(total - target).min(max + 2.0 * mean as f32 - 1.0);
-        self.drop_below(floor);
-        let score = move |l: f32| ((f64::from(l - max) - mean).abs() as f32).to_bits();
-        let border = self.border(target, score, |l| weight(l - max));
-        self.cut(border, score);
+        let mean = self.mean();
+        let score = move |l: f32| (f64::from(l - max) - mean).abs() as f32;
+        let total = self.spread(score, |l| weight(l - max));
+        let border = self.border(share(p, total), score, |l| score(l).to_bits(), |l| weight(l - max));
+        self.cut(border, |l| score(l).to_bits());
         // The most probable candidate may be gone.
         self.max = self.slice().iter().copied().fold(f32::NEG_INFINITY, f32::max);
     }
@@ -217,39 +212,35 @@ impl<'a> Candidates<'a> {
 
     /// The sum of all weights at `temperature`; leaves the sum of each chunk in `scratch.sums`.
     fn total(&mut self, temperature: f32) -> u64 {
-        let Self { logits, live, max, scratch, .. } = self;
-        let mut total = 0;
-        let mut w = [0; LANES];
-        for (sum, chunk) in scratch.sums.iter_mut().zip(logits[..*live].chunks(CHUNK)) {
-            *sum = 0;
-            for group in chunk.chunks(LANES) {
-                *sum += weights(group, *max, temperature, &mut w);
-            }
-            total += *sum;
-        }
-        total
+        let chunks = self.logits[..self.live].chunks(CHUNK);
+        let sums = self.scratch.sums.iter_mut().zip(chunks).map(|(sum, chunk)| {
+            *sum = total(chunk, self.max, temperature);
+            *sum
+        });
+        sums.sum()
     }
 
-    /// The expected logit minus the largest. A sum in a fixed order: 16 lanes, then the lanes.
-    fn mean(&self, total: u64) -> f64 {
-        let mut w = [0; LANES];
+    /// The expected logit minus the largest. A sum in a fixed order: by lanes, then the lanes, then the rest.
+    fn mean(&self) -> f64 {
+        // A weight of zero belongs to x = -Inf too, where the product would be NaN.
+        let term = |w: u64, l: f32| as_float(w) * f64::from(if w == 0 { 0.0 } else { l - self.max });
+        let (groups, rest) = self.slice().as_chunks::<LANES>();
         let mut lanes = [0.0f64; LANES];
-        for group in self.slice().chunks(LANES) {
-            weights(group, self.max, 1.0, &mut w);
-            for (i, &l) in group.iter().enumerate() {
-                // A weight of zero belongs to x = -Inf too, where the product would be NaN.
-                let x = if w[i] == 0 { 0.0 } else { l - self.max };
-                lanes[i] += w[i] as f64 * f64::from(x);
+        let mut sums = [0u64; LANES];
+        for group in groups {
+            let w = weights(group, self.max, 1.0);
+            for i in 0..LANES {
+                lanes[i] += term(w[i], group[i]);
+                sums[i] += w[i];
             }
         }
-        lanes.iter().sum::<f64>() / total as f64
-    }
-
-    /// A logit such that all candidates below it together weigh at most `spare`.
-    fn tail(&self, spare: u64) -> f32 {
-        let each = spare as f64 / self.live as f64 / (1u64 << super::weight::WEIGHT_BITS) as f64;
-        // The margin is far above the error of `weight` and of this logarithm.
-        self.max + (libm::log(each) - 1e-3) as f32
+        let (mut terms, mut total) = (lanes.iter().sum::<f64>(), sums.iter().sum::<u64>());
+        for &l in rest {
+            let w = weight(l - self.max);
+            terms += term(w, l);
+            total += w;
+        }
+        terms / (total as f64 / (1u64 << 40) as f64)
     }
 
     /// Removes the candidates below `floor`.
@@ -260,54 +251,116 @@ impl<'a> Candidates<'a> {
         }
     }
 
+    /// Fills the histogram with the sums of `weight` by `distance`, and gives the sum of all.
+    fn spread(&mut self, distance: impl Fn(f32) -> f32, weight: impl Fn(f32) -> u64) -> u64 {
+        let Self { logits, live, scratch, .. } = self;
+        let histogram: &mut [u64; BUCKETS] = &mut scratch.histogram;
+        histogram.fill(0);
+        let (groups, rest) = logits[..*live].as_chunks::<LANES>();
+        for group in groups {
+            // In whole vectors first; then the scattered additions.
+            let (buckets, weights) = (group.map(|l| bucket(distance(l))), group.map(&weight));
+            for (b, w) in buckets.into_iter().zip(weights) {
+                histogram[b as usize % BUCKETS] += w;
+            }
+        }
+        for &l in rest {
+            histogram[bucket(distance(l)) as usize % BUCKETS] += weight(l);
+        }
+        histogram.iter().sum()
+    }
+
     /// The border at which the sum of `weight` over the candidates in order of `key` reaches `target`, which is at
-    /// least 1 and at most the sum of all.
-    fn border(&mut self, target: u64, key: impl Fn(f32) -> u32, weight: impl Fn(f32) -> u64) -> Border {
+    /// least 1 and at most the sum of all. `distance` does not fall as `key` grows, and the histogram is spread by it.
+    fn border(
+        &mut self,
+        target: u64,
+        distance: impl Fn(f32) -> f32,
+        key: impl Fn(f32) -> u32,
+        weight: impl Fn(f32) -> u64,
+    ) -> Border {
         let Self { logits, live, scratch, .. } = self;
         let logits = &logits[..*live];
-        let (mut prefix, mut reached) = (0u64, 0u64);
-        for (shift, bits) in [(21, 11), (10, 11), (0, 10)] {
-            let histogram = &mut scratch.histogram[..1 << bits];
-            histogram.fill(0);
+        let (crossing, mut reached) = crossing(&scratch.histogram[..], target, 0);
+        let members = &mut scratch.best;
+        members.clear();
+        for (chunk, at) in logits.chunks(LANES).zip((0u32..).step_by(LANES)) {
+            let inside = |l: f32| bucket(distance(l)) == crossing;
+            if !chunk.iter().fold(false, |any, &l| any | inside(l)) {
+                continue;
+            }
+            if members.len() > COMPACT - LANES {
+                return self.border_by_bits(target, key, weight);
+            }
+            members
+                .extend(chunk.iter().zip(at..).filter(|m| inside(*m.0)).map(|(&l, position)| (l, position)));
+        }
+        members.sort_unstable_by_key(|m| (key(m.0), m.1));
+        let mut border = Border { key: 0, ties: 0 };
+        for &(l, _) in members.iter() {
+            if reached >= target {
+                break;
+            }
+            reached += weight(l);
+            let k = key(l);
+            border = Border { key: k, ties: if k == border.key { border.ties + 1 } else { 1 } };
+        }
+        border
+    }
+
+    /// The same by a radix select.
+    fn border_by_bits(
+        &mut self,
+        target: u64,
+        key: impl Fn(f32) -> u32,
+        weight: impl Fn(f32) -> u64,
+    ) -> Border {
+        let Self { logits, live, scratch, .. } = self;
+        let logits = &logits[..*live];
+        let (mut prefix, mut reached) = (0u32, 0u64);
+        for (above, shift, bits) in [(0, 21, 11), (11, 10, 11), (22, 0, 10)] {
+            scratch.histogram.fill(0);
             for &l in logits {
-                let key = u64::from(key(l));
-                if key >> (shift + bits) == prefix {
-                    histogram[(key >> shift) as usize & (BUCKETS - 1) & ((1 << bits) - 1)] += weight(l);
+                let k = key(l);
+                if k.unbounded_shr(32 - above) == prefix {
+                    scratch.histogram[(k >> shift) as usize & ((1 << bits) - 1)] += weight(l);
                 }
             }
-            let mut bucket = 0;
-            while bucket + 1 < histogram.len() && reached + histogram[bucket] < target {
-                reached += histogram[bucket];
-                bucket += 1;
-            }
-            prefix = (prefix << bits) | bucket as u64;
+            let (found, before) = crossing(&scratch.histogram[..1 << bits], target, reached);
+            (prefix, reached) = ((prefix << bits) | found, before);
         }
-        let border = prefix as u32;
         let mut ties = 0;
         for &l in logits {
-            if reached < target && key(l) == border {
+            if reached < target && key(l) == prefix {
                 reached += weight(l);
                 ties += 1;
             }
         }
-        Border { key: border, ties }
+        Border { key: prefix, ties }
     }
 
     /// Removes what lies beyond `border`.
     fn cut(&mut self, border: Border, key: impl Fn(f32) -> u32) {
-        let mut ties = border.ties;
-        let mut kept = 0;
-        for l in &mut self.logits[..self.live] {
+        let live = &mut self.logits[..self.live];
+        let (mut kept, mut ties) = (0u32, 0u32);
+        for l in &mut *live {
             let k = key(*l);
-            let tie = k == border.key && ties > 0;
-            ties -= usize::from(tie);
-            if *l > f32::NEG_INFINITY && (k < border.key || tie) {
-                kept += 1;
-            } else {
+            *l = if k <= border.key { *l } else { f32::NEG_INFINITY };
+            kept += u32::from(*l > f32::NEG_INFINITY);
+            ties += u32::from(k == border.key);
+        }
+        let mut spare = (ties as usize).saturating_sub(border.ties);
+        kept -= spare as u32;
+        for l in live.iter_mut().rev() {
+            if spare == 0 {
+                break;
+            }
+            if key(*l) == border.key {
                 *l = f32::NEG_INFINITY;
+                spare -= 1;
             }
         }
-        self.retain(kept, |l| l > f32::NEG_INFINITY);
+        self.retain(kept as usize, |l| l > f32::NEG_INFINITY);
     }
 
     /// Keeps the `kept` candidates for which `keep` holds.
@@ -336,6 +389,26 @@ impl<'a> Candidates<'a> {
         *live = to;
         *compact = true;
     }
+}
+
+/// The bucket of a distance of at least 0: 1/64 wide, the last one for all beyond 32.
+#[inline(always)]
+fn bucket(distance: f32) -> u32 {
+    const LAST: f32 = BUCKETS as f32 - 1.0;
+    const ROUND: f32 = 8_388_608.0; // 2^23: the sum's low bits are the rounded integer
+    let scaled = distance * 64.0;
+    let scaled = if scaled < LAST { scaled } else { LAST };
+    (scaled + ROUND).to_bits() - ROUND.to_bits()
+}
+
+/// The bucket in which the running sum, `reached` before the first, reaches `target`, and the sum before it.
+fn crossing(histogram: &[u64], target: u64, mut reached: u64) -> (u32, u64) {
+    let mut found = 0;
+    while found + 1 < histogram.len() && reached + histogram[found] < target {
+        reached += histogram[found];
+        found += 1;
+    }
+    (found as u32, reached)
 }
 
 /// `p` of `total`, rounded up, at least 1.

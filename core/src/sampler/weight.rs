@@ -8,11 +8,18 @@
 //!
 //! A candidate further than 28 below the largest weighs zero (2^-41 is e^-28.4).
 
-/// Weights are in units of 2^-WEIGHT_BITS. 2^18 candidates of weight one sum to 2^58.
-pub(crate) const WEIGHT_BITS: u32 = 40;
-
 /// Elements per step of the vectorised loops.
 pub(crate) const LANES: usize = 16;
+
+/// One unit in the last place of a number in [4096, 8192) is 2^-40: adding it rounds to a multiple of that, and the
+/// low bits are the integer.
+const UNIT: f64 = 4096.0;
+
+/// A weight as a number from 0 to 1, exactly.
+#[inline(always)]
+pub(crate) fn as_float(weight: u64) -> f64 {
+    f64::from_bits(weight + UNIT.to_bits()) - UNIT
+}
 
 /// `exp(x)` for `x <= 0` in units of 2^-40. `x` may be -Inf; it must not be NaN.
 #[inline(always)]
@@ -36,19 +43,32 @@ pub(crate) fn weight(x: f32) -> u64 {
     let e = p * (r * r) + r + 1.0;
     // 2^n by way of the exponent bits, n in -58..=0: the low bits of `shifted` are n, and the shift drops the others.
     let scale = f32::from_bits((shifted.to_bits() << 23).wrapping_add(127 << 23));
-    // One unit in the last place of a number in [4096, 8192) is 2^-40: the addition rounds, the bits are the integer.
-    const UNIT: f64 = 4096.0;
     (f64::from(e * scale) + UNIT).to_bits().wrapping_sub(UNIT.to_bits())
 }
 
-/// Writes the weights of up to [`LANES`] logits at `temperature` and returns their sum.
+/// The weights of logits at `temperature`. Written for whole vectors; [`weight`] is the same for one.
 #[inline(always)]
-pub(crate) fn weights(logits: &[f32], max: f32, temperature: f32, out: &mut [u64; LANES]) -> u64 {
-    out.fill(0);
-    for (o, &l) in out.iter_mut().zip(logits) {
-        *o = weight((l - max) / temperature);
+pub(crate) fn weights(logits: &[f32; LANES], max: f32, temperature: f32) -> [u64; LANES] {
+    // A division by 1 changes nothing and costs as much as the rest.
+    if temperature == 1.0 {
+        logits.map(|l| weight(l - max))
+    } else {
+        logits.map(|l| weight((l - max) / temperature))
     }
-    out.iter().sum()
+}
+
+/// The sum of the weights of `logits`.
+pub(crate) fn total(logits: &[f32], max: f32, temperature: f32) -> u64 {
+    let (groups, rest) = logits.as_chunks::<LANES>();
+    let mut sums = [0; LANES];
+    for group in groups {
+        let w = weights(group, max, temperature);
+        for i in 0..LANES {
+            sums[i] += w[i];
+        }
+    }
+    let rest: u64 = rest.iter().map(|l| weight((l - max) / temperature)).sum();
+    sums.iter().sum::<u64>() + rest
 }
 
 #[cfg(test)]
@@ -57,15 +77,16 @@ mod tests {
 
     #[test]
     fn close_to_the_exponential() {
-        let unit = 2f64.powi(-(WEIGHT_BITS as i32));
+        let unit = 2f64.powi(-40);
         let mut x = 0.0f32;
         while x > -45.0 {
-            let got = weight(x) as f64 * unit;
+            let got = as_float(weight(x));
+            assert_eq!(got, weight(x) as f64 * unit);
             let exact = libm::exp(f64::from(x));
             assert!((got - exact).abs() <= exact * 2e-7 + unit * 0.51, "{x}: {got} {exact}");
             x -= 0.000_917;
         }
-        assert_eq!(weight(0.0), 1 << WEIGHT_BITS);
+        assert_eq!(weight(0.0), 1 << 40);
         assert_eq!(weight(f32::NEG_INFINITY), 0);
         assert_eq!(weight(-f32::MAX), 0);
         assert_eq!(weight(-28.5), 0);
