@@ -27,15 +27,17 @@ pub(crate) struct Sizes {
     pub(crate) ropes: usize,
     /// Floats of partial attention results of one token.
     pub(crate) partials: usize,
-    /// The formats that any product of the model needs its input in.
-    pub(crate) formats: Formats,
+    /// Widest input that any product of the model needs as `Q8x32`; 0 for none.
+    pub(crate) q8x32: usize,
+    /// The same for `Q8x256`.
+    pub(crate) q8x256: usize,
     pub(crate) threads: usize,
 }
 
 impl Sizes {
     pub(crate) fn new(
         spec: &ModelSpec,
-        formats: Formats,
+        (q8x32, q8x256): (usize, usize),
         context: usize,
         batch: usize,
         threads: usize,
@@ -54,7 +56,8 @@ impl Sizes {
             rope_dims: spec.ropes.iter().map(|r| r.dims).max().unwrap_or(0),
             ropes: spec.ropes.len(),
             partials: chunks * most(|l| l.attention.heads * (l.attention.head_dim + 2)),
-            formats,
+            q8x32,
+            q8x256,
             threads,
         }
     }
@@ -76,10 +79,9 @@ impl Sizes {
             [2 * self.width, k, self.q_row, 2 * self.kv_row, 2 * self.hidden, self.ropes * self.rope_dims]
                 .into_iter()
                 .sum::<usize>();
-        let quant = |wanted: bool, format| if wanted { QuantBuf::row_bytes(format, k) } else { 0 };
         let row = floats * 4
-            + quant(self.formats.q8x32, ActFormat::Q8x32)
-            + quant(self.formats.q8x256, ActFormat::Q8x256);
+            + QuantBuf::row_bytes(ActFormat::Q8x32, self.q8x32)
+            + QuantBuf::row_bytes(ActFormat::Q8x256, self.q8x256);
         let queries = self.queries();
         let local = Scratch::bytes(k) + queries * (3 * self.head_dim + 4) * 4;
         row.checked_mul(self.batch)?
@@ -162,7 +164,7 @@ impl Activations {
         Self {
             x: zeros(s.batch * s.width),
             out: zeros(s.batch * s.width),
-            input: Input::new(s.batch, s.widest(), s.formats),
+            input: Input::new(s),
             q: zeros(s.batch * s.q_row),
             k: zeros(s.batch * s.kv_row),
             v: zeros(s.batch * s.kv_row),
@@ -255,12 +257,11 @@ impl QuantBuf {
 }
 
 impl Input {
-    fn new(batch: usize, k: usize, formats: Formats) -> Self {
-        let buffer = |wanted: bool, format| QuantBuf::new(format, batch, if wanted { k } else { 0 });
+    fn new(s: &Sizes) -> Self {
         Self {
-            h: vec![0.0; batch * k],
-            q8x32: buffer(formats.q8x32, ActFormat::Q8x32),
-            q8x256: buffer(formats.q8x256, ActFormat::Q8x256),
+            h: vec![0.0; s.batch * s.widest()],
+            q8x32: QuantBuf::new(ActFormat::Q8x32, s.batch, s.q8x32),
+            q8x256: QuantBuf::new(ActFormat::Q8x256, s.batch, s.q8x256),
         }
     }
 

@@ -9,11 +9,13 @@ mod families;
 mod spec;
 mod weights;
 
+use self::weights::Linear;
 use crate::error::Result;
 use crate::gguf::GgufFile;
 use crate::kv_cache::KvShape;
+use crate::quant::ActFormat;
 
-pub(crate) use self::activations::{Activations, Formats, Sizes};
+pub(crate) use self::activations::{Activations, Sizes};
 pub(crate) use self::decoder::{Context, Wanted};
 pub(crate) use self::weights::Weights;
 
@@ -57,8 +59,11 @@ impl Decoder {
 
     /// The sizes of a session's buffers.
     pub(crate) fn sizes(&self, context: usize, batch: usize, threads: usize) -> Sizes {
-        let linears = self.weights.linears().chain([&self.weights.head]);
-        let formats = Formats::of(linears.map(|l| l.ty().act_format()));
-        Sizes::new(&self.spec, formats, context, batch, threads)
+        let widest = |format| {
+            let linears = self.weights.linears().chain([&self.weights.head]);
+            linears.filter(|l| l.ty().act_format() == format).map(Linear::cols).max().unwrap_or(0)
+        };
+        let widest = (widest(ActFormat::Q8x32), widest(ActFormat::Q8x256));
+        Sizes::new(&self.spec, widest, context, batch, threads)
     }
 }

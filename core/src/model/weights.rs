@@ -76,6 +76,10 @@ impl Linear {
         self.ty
     }
 
+    pub(crate) fn cols(&self) -> usize {
+        self.cols
+    }
+
     pub(crate) fn rows(&self) -> usize {
         self.rows
     }
