@@ -54,7 +54,10 @@ pub(crate) fn run(args: &ChatArgs) -> Result {
             "" => {}
             "/help" => print(HELP)?,
             "/exit" | "/quit" => break,
-            "/reset" => chat.messages.truncate(chat.system),
+            "/reset" => {
+                chat.messages.truncate(chat.system);
+                chat.session.truncate(0);
+            }
             "/stats" => print(&chat.stats())?,
             "/regenerate" => chat.regenerate()?,
             command if command.starts_with('/') && !command.contains(char::is_whitespace) => {

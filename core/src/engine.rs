@@ -48,7 +48,10 @@ impl Model {
     /// Names the file and the key, tensor and offset that it fails on.
     pub fn open(path: impl AsRef<Path>, options: &ModelOptions) -> Result<Self> {
         let path = path.as_ref();
-        GgufFile::open(path).and_then(|file| Self::from_gguf(file, options)).map_err(|e| e.with_file(path))
+        GgufFile::open(path).and_then(|file| Self::from_gguf(file, options)).map_err(|e| {
+            // What is wrong with the options is not the file's fault.
+            if e.kind() == ErrorKind::Argument { e } else { e.with_file(path) }
+        })
     }
 
     /// The same from an opened file.

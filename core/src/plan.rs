@@ -57,7 +57,7 @@ impl Fit {
     /// tokenizer's share.
     ///
     /// # Errors
-    /// `Argument` for a context or batch of 0; `Limit` for sizes beyond [`MAX_CONTEXT`], [`MAX_BATCH`] or what can be
+    /// `Argument` for a context or batch of 0 or beyond [`MAX_CONTEXT`] and [`MAX_BATCH`]; `Limit` for what cannot be
     /// addressed.
     pub fn new(
         decoder: &Decoder,
@@ -72,7 +72,7 @@ impl Fit {
             }
             if value > max {
                 let message = format!("a {what} of {value} tokens is more than {max}");
-                return Err(Error::new(ErrorKind::Limit, message));
+                return Err(Error::new(ErrorKind::Argument, message));
             }
         }
         let too_large =

@@ -31,6 +31,7 @@ impl Decoder {
     /// # Errors
     /// `Unsupported`, `Missing`, `Shape` or `Limit`, naming the key or tensor.
     pub fn load(file: &GgufFile) -> Result<Self> {
+        families::find(file.metadata())?;
         let vocab = weights::vocab(file.tensors())?;
         let spec = families::spec(file.metadata(), vocab)?;
         let weights = Weights::bind(&spec, file.tensors())?;

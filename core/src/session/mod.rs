@@ -171,10 +171,10 @@ impl Session {
         }
         if tokens.len() > self.room() {
             let message = format!(
-                "{} tokens do not fit: the context holds {} and has {} already",
+                "{} tokens do not fit: {} of the context's {} are free; a larger context can be asked for",
                 tokens.len(),
-                self.fit.context,
-                self.position()
+                self.room(),
+                self.fit.context
             );
             return Err(Error::new(ErrorKind::ContextFull, message));
         }

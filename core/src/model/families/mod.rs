@@ -36,14 +36,29 @@ pub fn supported_architectures() -> impl Iterator<Item = (&'static str, &'static
 /// # Errors
 /// `Missing` or `Shape` naming the key; `Unsupported` naming the architecture; `Limit` for absurd sizes.
 pub(crate) fn spec(metadata: &Metadata, vocab: usize) -> Result<ModelSpec> {
+    let (arch, family) = find(metadata)?;
+    let spec = (family.spec)(&Hparams::new(metadata, &arch, vocab))?;
+    hparams::check(&spec)?;
+    Ok(spec)
+}
+
+/// The architecture that `metadata` names, and its family.
+///
+/// # Errors
+/// `Missing`, or `Unsupported` naming what the file is instead of a model that this version runs.
+pub(crate) fn find(metadata: &Metadata) -> Result<(String, &'static Family)> {
+    let kind: Option<String> = metadata.optional("general.type")?;
+    if let Some(kind) = kind.filter(|kind| kind == "adapter" || kind == "mmproj") {
+        let message =
+            format!("the file is no model but its companion (\"{kind}\"), which cannot be used alone");
+        return Err(Error::new(ErrorKind::Unsupported, message).with_key("general.type"));
+    }
     let key = "general.architecture";
     let arch: String = metadata.require(key)?;
-    let family = FAMILIES.iter().find(|f| f.arch.contains(&arch.as_str())).ok_or_else(|| {
+    let family = *FAMILIES.iter().find(|f| f.arch.contains(&arch.as_str())).ok_or_else(|| {
         let known: Vec<_> = supported_architectures().map(|(a, _)| a).collect();
         let message = format!("architecture \"{arch}\" is not supported; supported are {}", known.join(", "));
         Error::new(ErrorKind::Unsupported, message).with_key(key)
     })?;
-    let spec = (family.spec)(&Hparams::new(metadata, &arch, vocab))?;
-    hparams::check(&spec)?;
-    Ok(spec)
+    Ok((arch, family))
 }
