@@ -72,16 +72,11 @@ fn now() -> Option<Date> {
 
 /// The prompt tokens of a conversation, by the model's template; an error without one.
 pub(crate) fn conversation(model: &Model, messages: &[Message]) -> Result<Vec<TokenId>> {
-    let Some(template) = model.chat_template() else {
+    if model.chat_template().is_none() {
         return Err(Failure::Usage("the model has no chat template; use `run --raw`".to_owned()));
-    };
+    }
     let options = RenderOptions { add_generation_prompt: true, now: now(), ..RenderOptions::default() };
-    let text = template.render(messages, &options)?;
-    // Templates write the begin token themselves, most of them; the tokenizer must not add a second one.
-    let tokenizer = model.tokenizer();
-    let begin = tokenizer.bos().and_then(|bos| tokenizer.token_text(bos));
-    let has_begin = begin.is_some_and(|begin| !begin.is_empty() && text.starts_with(&*begin));
-    Ok(tokenizer.encode(&text, Special { add: !has_begin, parse: true })?)
+    Ok(model.conversation(messages, &options)?)
 }
 
 /// The tokens of a text that is to be continued as it is.

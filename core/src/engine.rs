@@ -128,11 +128,10 @@ impl Model {
                 .with_key("tokenizer.chat_template")
         })?;
         let text = template.render(messages, options)?;
-        let tokens = self.tokenizer().encode(&text, Special { add: false, parse: true })?;
-        if tokens.first().is_some_and(|&first| Some(first) == self.tokenizer().bos()) {
-            return Ok(tokens);
-        }
-        self.tokenizer().encode(&text, Special { add: true, parse: true })
+        let tokenizer = self.tokenizer();
+        let begin = tokenizer.bos().and_then(|bos| tokenizer.token_text(bos));
+        let has_begin = begin.is_some_and(|begin| !begin.is_empty() && text.starts_with(&*begin));
+        tokenizer.encode(&text, Special { add: !has_begin, parse: true })
     }
 
     /// The kernels in use.
