@@ -5,7 +5,7 @@ use crate::args::ChatArgs;
 use crate::interrupt::Interrupt;
 use crate::output::{Failure, print};
 use crate::progress::Progress;
-use crate::prompt::{conversation, rate};
+use crate::prompt::{conversation, rate, usable_template};
 use crate::run::{reason, settings};
 use rustyline::DefaultEditor;
 use rustyline::error::ReadlineError;
@@ -42,9 +42,7 @@ pub(crate) fn run(args: &ChatArgs) -> Result {
         interrupt,
     };
     // Fails now rather than after the first message.
-    if chat.model.chat_template().is_none() {
-        return Err(Failure::Usage("the model has no chat template; use `siskin run --raw`".to_owned()));
-    }
+    usable_template(&chat.model)?;
     let mut input = Input::new()?;
     if input.is_terminal() {
         eprintln!("{}; /help for help", settings(&chat.model));

@@ -46,8 +46,9 @@ pub(crate) fn run(args: &CheckArgs) -> Result {
         return Ok(());
     }
     match model.chat_template() {
-        None => print("render: ok, no chat template\n")?,
-        Some(template) => {
+        Err(e) if e.kind() == ErrorKind::Missing => print("render: ok, no chat template\n")?,
+        Err(e) => return Err(named(e).into()),
+        Ok(template) => {
             let messages =
                 [Message::new("user", "Hello"), Message::new("assistant", "Hi"), Message::new("user", "?")];
             let options = RenderOptions { add_generation_prompt: true, ..RenderOptions::default() };

@@ -6,7 +6,7 @@ use crate::output::{FAILED, Failure, UNREADABLE};
 use siskin::chat::{Date, Message, RenderOptions};
 use siskin::sampler::SamplerConfig;
 use siskin::tokenizer::{Special, TokenId};
-use siskin::{Model, ModelOptions, SessionOptions};
+use siskin::{ErrorKind, Model, ModelOptions, SessionOptions};
 use std::io::Read;
 use std::time::{SystemTime, UNIX_EPOCH};
 
@@ -15,7 +15,7 @@ const MAX_INPUT: u64 = 256 << 20;
 
 impl ModelArgs {
     pub(crate) fn open(&self) -> Result<Model> {
-        let options = ModelOptions { threads: self.threads, kernels: self.kernels.clone() };
+        let options = ModelOptions { threads: self.threads, kernels: self.kernels.clone(), log: None };
         Ok(Model::open(&self.model, &options)?)
     }
 }
@@ -70,11 +70,20 @@ fn now() -> Option<Date> {
     Some(Date::from_unix(i64::try_from(seconds).ok()?))
 }
 
+/// An error that says what to do if the model has no chat template, or one that cannot be used.
+pub(crate) fn usable_template(model: &Model) -> Result<()> {
+    match model.chat_template() {
+        Ok(_) => Ok(()),
+        Err(e) if e.kind() == ErrorKind::Missing => {
+            Err(Failure::Usage("the model has no chat template; use `siskin run --raw`".to_owned()))
+        }
+        Err(e) => Err(e.into()),
+    }
+}
+
 /// The prompt tokens of a conversation, by the model's template; an error without one.
 pub(crate) fn conversation(model: &Model, messages: &[Message]) -> Result<Vec<TokenId>> {
-    if model.chat_template().is_none() {
-        return Err(Failure::Usage("the model has no chat template; use `run --raw`".to_owned()));
-    }
+    usable_template(model)?;
     let options = RenderOptions { add_generation_prompt: true, now: now(), ..RenderOptions::default() };
     Ok(model.conversation(messages, &options)?)
 }

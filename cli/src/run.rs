@@ -8,7 +8,7 @@ use crate::progress::Progress;
 use crate::prompt::{continuation, conversation, rate, stdin_text};
 use serde_json::json;
 use siskin::chat::Message;
-use siskin::{Event, Flow, GenerateOptions, Model, StopReason};
+use siskin::{ErrorKind, Event, Flow, GenerateOptions, Model, StopReason};
 use std::io::{IsTerminal, Write};
 use std::time::Instant;
 
@@ -27,7 +27,7 @@ pub(crate) fn run(args: &RunArgs) -> Result {
     let started = Instant::now();
     let model = args.model.open()?;
     let load_time = started.elapsed();
-    let tokens = if args.raw || model.chat_template().is_none() {
+    let tokens = if args.raw || model.chat_template().is_err_and(|e| e.kind() == ErrorKind::Missing) {
         if args.system.is_some() {
             return Err(Failure::Usage("--system: the model has no chat template".to_owned()));
         }

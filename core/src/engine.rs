@@ -6,7 +6,9 @@ use std::sync::Arc;
 use crate::chat::{ChatTemplate, Message, RenderOptions};
 use crate::error::{Error, ErrorKind, Result};
 use crate::gguf::GgufFile;
+use crate::governor::{Pressure, Thermal};
 use crate::kernels::Kernels;
+use crate::log::{Log, LogLevel};
 use crate::model::{Decoder, ModelSpec};
 use crate::plan::{self, Fit, SessionOptions};
 use crate::threads::{Pool, default_threads};
@@ -19,6 +21,8 @@ pub struct ModelOptions {
     pub threads: Option<usize>,
     /// Name of the kernel tier, see [`Kernels::tiers`]; by default the fastest that the processor runs.
     pub kernels: Option<String>,
+    /// Where messages go; by default nowhere.
+    pub log: Option<Log>,
 }
 
 /// An opened model, ready for sessions. Cheap to clone; immutable; shared freely between threads.
@@ -36,9 +40,11 @@ struct Inner {
     file: GgufFile,
     decoder: Decoder,
     tokenizer: Tokenizer,
-    template: Option<ChatTemplate>,
+    /// An error if the file has one that cannot be used: it still completes text.
+    template: Result<Option<ChatTemplate>>,
     kernels: &'static Kernels,
     pool: Pool,
+    log: Option<Log>,
 }
 
 impl Model {
@@ -73,9 +79,32 @@ impl Model {
             );
             return Err(Error::new(ErrorKind::Shape, message).with_tensor("token_embd.weight"));
         }
-        let template = ChatTemplate::from_metadata(file.metadata(), &tokenizer)?;
+        let template = ChatTemplate::from_metadata(file.metadata(), &tokenizer);
         let pool = Pool::new(options.threads.unwrap_or_else(default_threads))?;
-        Ok(Self(Arc::new(Inner { file, decoder, tokenizer, template, kernels, pool })))
+        let model = Self(Arc::new(Inner {
+            file,
+            decoder,
+            tokenizer,
+            template,
+            kernels,
+            pool,
+            log: options.log.clone(),
+        }));
+        model.say(LogLevel::Info, || {
+            let (spec, kernels, threads) = (model.spec(), model.kernels().name(), model.threads());
+            let mib = (model.file().mapped_bytes() + model.file().heap_bytes() as u64) >> 20;
+            format!(
+                "opened: {}, {} layers, {mib} MiB, {kernels}, {threads} threads",
+                spec.architecture,
+                spec.layers.len()
+            )
+        });
+        match &model.0.template {
+            Ok(None) => model.say(LogLevel::Info, || "the file has no chat template".to_owned()),
+            Err(e) => model.say(LogLevel::Warn, || format!("the chat template cannot be used: {e}")),
+            Ok(Some(_)) => {}
+        }
+        Ok(model)
     }
 
     /// What a session with these options will take.
@@ -112,9 +141,16 @@ impl Model {
         &self.0.tokenizer
     }
 
-    /// The file's chat template, if it has one.
-    pub fn chat_template(&self) -> Option<&ChatTemplate> {
-        self.0.template.as_ref()
+    /// The file's chat template.
+    ///
+    /// # Errors
+    /// `Missing` if the file has none; `Template` if it has one that does not parse. Everything but conversations works
+    /// nevertheless.
+    pub fn chat_template(&self) -> Result<&ChatTemplate> {
+        self.0.template.as_ref().map_err(Clone::clone)?.as_ref().ok_or_else(|| {
+            Error::new(ErrorKind::Missing, "the model has no chat template")
+                .with_key("tokenizer.chat_template")
+        })
     }
 
     /// The prompt of a conversation: rendered by the file's template and encoded. The tokenizer's begin token is added
@@ -123,11 +159,7 @@ impl Model {
     /// # Errors
     /// `Missing` if the file has no chat template; `Template` if rendering fails.
     pub fn conversation(&self, messages: &[Message], options: &RenderOptions) -> Result<Vec<TokenId>> {
-        let template = self.chat_template().ok_or_else(|| {
-            Error::new(ErrorKind::Missing, "the model has no chat template")
-                .with_key("tokenizer.chat_template")
-        })?;
-        let text = template.render(messages, options)?;
+        let text = self.chat_template()?.render(messages, options)?;
         let tokenizer = self.tokenizer();
         let begin = tokenizer.bos().and_then(|bos| tokenizer.token_text(bos));
         let has_begin = begin.is_some_and(|begin| !begin.is_empty() && text.starts_with(&*begin));
@@ -142,6 +174,33 @@ impl Model {
     /// Threads in use.
     pub fn threads(&self) -> usize {
         self.0.pool.threads()
+    }
+
+    /// Threads that work for now, see [`set_thermal`](Self::set_thermal).
+    pub fn active_threads(&self) -> usize {
+        self.0.pool.active_threads()
+    }
+
+    /// Tells how hot the device is: when hot, fewer threads work. It counts at once, also for what runs; results do not
+    /// depend on it.
+    pub fn set_thermal(&self, thermal: Thermal) {
+        let threads = thermal.threads(self.threads());
+        self.0.pool.set_active_threads(threads);
+        self.say(LogLevel::Info, || format!("{thermal:?} heat: {threads} of {} threads", self.threads()));
+    }
+
+    /// Tells how short of memory the device is. Weights are given back to the system, and read again from the file when
+    /// they are used; what sessions hold is the caller's to drop.
+    pub fn relieve(&self, pressure: Pressure) {
+        if pressure == Pressure::None {
+            return;
+        }
+        self.file().release_pages();
+        self.say(LogLevel::Info, || format!("{pressure:?} pressure: pages of the model were given back"));
+    }
+
+    pub(crate) fn say(&self, level: LogLevel, message: impl FnOnce() -> String) {
+        Log::say(self.0.log.as_ref(), level, message);
     }
 
     pub(crate) fn decoder(&self) -> &Decoder {

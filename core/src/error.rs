@@ -5,6 +5,7 @@
 
 use std::fmt;
 use std::path::{Path, PathBuf};
+use std::sync::Arc;
 
 /// The result of every fallible call of this crate.
 pub type Result<T, E = Error> = std::result::Result<T, E>;
@@ -31,6 +32,8 @@ pub enum ErrorKind {
     Template,
     /// The caller passed something unusable.
     Argument,
+    /// The object is in use by a job that runs.
+    Busy,
     /// The context has no room for what was asked.
     ContextFull,
     /// The caller cancelled.
@@ -44,8 +47,10 @@ pub enum ErrorKind {
 }
 
 /// An error of the library. Cheap to move: one pointer.
+#[derive(Clone)]
 pub struct Error(Box<Inner>);
 
+#[derive(Clone)]
 struct Inner {
     kind: ErrorKind,
     message: String,
@@ -53,7 +58,7 @@ struct Inner {
     key: Option<String>,
     tensor: Option<String>,
     offset: Option<u64>,
-    source: Option<Box<dyn std::error::Error + Send + Sync>>,
+    source: Option<Arc<dyn std::error::Error + Send + Sync>>,
 }
 
 impl Error {
@@ -101,7 +106,7 @@ impl Error {
     /// Adds the underlying error.
     #[must_use]
     pub fn with_source(mut self, source: impl Into<Box<dyn std::error::Error + Send + Sync>>) -> Self {
-        self.0.source = Some(source.into());
+        self.0.source = Some(Arc::from(source.into()));
         self
     }
 

@@ -27,12 +27,16 @@
 //! The README has a complete program. Every failure is an [`Error`] with its kind and the file, key, tensor and offset.
 #![deny(missing_docs)]
 
+pub mod cancel;
 pub mod chat;
 pub mod engine;
 pub mod error;
 pub mod gguf;
+pub mod governor;
+pub mod job;
 pub mod kernels;
 pub mod kv_cache;
+pub mod log;
 pub mod model;
 pub mod plan;
 pub mod quant;
@@ -42,14 +46,16 @@ pub mod tensor;
 pub mod threads;
 pub mod tokenizer;
 
+pub use cancel::CancelToken;
 pub use engine::{Model, ModelOptions};
 pub use error::{Error, ErrorKind, Result};
+pub use governor::{Pressure, Thermal};
+pub use job::{Batch, Job, Prompt, SharedSession};
 pub use kv_cache::KvType;
+pub use log::{Log, LogLevel};
 pub use plan::Fit;
 pub use sampler::SamplerConfig;
-pub use session::{
-    CancelToken, Event, Flow, GenerateOptions, Outcome, Session, SessionOptions, Stats, StopReason,
-};
+pub use session::{Event, Flow, GenerateOptions, Outcome, Session, SessionOptions, Stats, StopReason};
 
 /// The program in the README compiles.
 #[cfg(doctest)]

@@ -13,6 +13,8 @@ use crate::{Failure, workspace_root};
 /// The modules of `core/src`. Each imports only from those before it.
 const ORDER: &[&str] = &[
     "error",
+    "cancel",
+    "log",
     "quant",
     "gguf",
     "tensor",
@@ -25,8 +27,10 @@ const ORDER: &[&str] = &[
     "chat",
     "constraint",
     "sampler",
+    "governor",
     "engine",
     "session",
+    "job",
 ];
 
 /// These come after `model` only in the order of use: they know text and numbers, not networks.

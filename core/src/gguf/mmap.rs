@@ -1,6 +1,6 @@
 //! Where a file's bytes are: a read-only mapping, or memory that we own.
 //!
-//! The only `unsafe` of the reader is here. A mapping shows the file as it *is*, not as it was when it was opened:
+//! The only `unsafe` of the reader is here: mapping, and giving pages back. A mapping shows the file as it *is*, not as it was when it was opened:
 //!
 //! - the file must not shrink while it is mapped: touching a page past its end raises a signal (SIGBUS) that no
 //!   library can turn into an error. [`Storage::check_unchanged`] sees a change before the next step starts, and a
@@ -10,7 +10,7 @@
 //!
 //! Nothing that keeps an access in bounds is read from the mapping twice: lengths and offsets found while opening are
 //! copied, so that a file that changes can give wrong values but no access out of bounds.
-#![allow(unsafe_code, reason = "maps files; the one unsafe call of the reader")]
+#![allow(unsafe_code, reason = "maps files and gives their pages back")]
 
 use std::fs::{File, Metadata};
 use std::path::{Path, PathBuf};
@@ -156,6 +156,16 @@ impl Storage {
         }
         #[cfg(not(unix))]
         let _ = (start, len);
+    }
+
+    /// Gives the mapped pages back to the system. They are read again, from the page cache or the file, when they are
+    /// used. Only a hint: failures do not matter.
+    pub(crate) fn release(&self) {
+        #[cfg(unix)]
+        if let Self::Mapped(m) = self {
+            // SAFETY: the pages of a read-only mapping of a file hold nothing that the file does not.
+            let _ = unsafe { m.map.unchecked_advise(memmap2::UncheckedAdvice::DontNeed) };
+        }
     }
 }
 

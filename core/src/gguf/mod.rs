@@ -148,6 +148,12 @@ impl GgufFile {
         self.0.sources.iter().for_each(Bytes::advise_willneed);
     }
 
+    /// Gives the pages of the mapping back to the system. Whoever uses the model again reads them again, from the page
+    /// cache or the file. Does nothing for a model in memory.
+    pub fn release_pages(&self) {
+        self.0.sources.iter().for_each(|s| s.storage().release());
+    }
+
     /// Bytes mapped from files: clean memory, that the system may drop and read again.
     pub fn mapped_bytes(&self) -> u64 {
         self.0.sources.iter().map(|s| s.storage().mapped_bytes()).sum()

@@ -4,13 +4,12 @@
 //! between models is read from the specification; everything that is computed goes through the kernel table; all
 //! memory is in [`Activations`] and the cache.
 
-use std::sync::atomic::{AtomicBool, Ordering};
-
 use super::activations::{Activations, Formats};
 use super::block::attention::Attention;
 use super::block::{linear, rope};
 use super::spec::{AttentionSpec, FfnSpec, LayerSpec, ModelSpec};
 use super::weights::{Layer, Linear, Vector, Weights};
+use crate::cancel::CancelToken;
 use crate::error::{Error, ErrorKind, Result};
 use crate::kernels::Kernels;
 use crate::kv_cache::{KvCache, LayerCache};
@@ -30,12 +29,12 @@ pub struct Decoder {
 pub(crate) struct Context<'a> {
     pub(crate) kernels: &'a Kernels,
     pub(crate) pool: &'a Pool,
-    pub(crate) cancel: &'a AtomicBool,
+    pub(crate) cancel: &'a CancelToken,
 }
 
 impl Context<'_> {
     pub(crate) fn cancelled(&self) -> bool {
-        self.cancel.load(Ordering::Relaxed)
+        self.cancel.is_cancelled()
     }
 
     fn check_cancelled(&self) -> Result<()> {

@@ -90,7 +90,7 @@ impl SamplerConfig {
         Self { temperature: 0.0, ..Self::default() }
     }
 
-    fn check(&self, vocab: usize) -> Result<()> {
+    pub(crate) fn check(&self, vocab: usize) -> Result<()> {
         let fail = |field: &str, wanted: &str, value: &dyn std::fmt::Display| {
             let message = format!("{field} must be {wanted}, not {value}");
             Err(Error::new(ErrorKind::Argument, message))

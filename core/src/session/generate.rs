@@ -3,6 +3,7 @@
 use std::time::{Duration, Instant};
 
 use super::{Session, StopMatcher};
+use crate::engine::Model;
 use crate::error::{Error, ErrorKind, Result};
 use crate::sampler::{Sampler, SamplerConfig};
 use crate::tokenizer::{Detokenizer, TokenId};
@@ -34,6 +35,14 @@ impl Default for GenerateOptions {
             logprobs: false,
             show_special: false,
         }
+    }
+}
+
+impl GenerateOptions {
+    /// Refuses what [`Session::generate`] would refuse.
+    pub(crate) fn check(&self, model: &Model) -> Result<()> {
+        self.sampler.check(model.tokenizer().len())?;
+        StopMatcher::new(&self.stop).map(drop)
     }
 }
 
@@ -110,8 +119,9 @@ pub struct Outcome {
 impl Session {
     /// Feeds `prompt` behind what is there and generates, telling `on_event` everything, which may stop it.
     ///
-    /// The last generated token is not fed: the next call continues from the tokens in
-    /// [`tokens`](Session::tokens). With an empty prompt, generation continues from the last logits.
+    /// The last token that is generated is not fed, it is [`pending`](Session::pending): the next call feeds it before
+    /// its prompt, so that an answer cut off by `max_tokens` goes on with an empty prompt. [`truncate`](Session::truncate)
+    /// and [`reuse_prefix`](Session::reuse_prefix) drop it.
     ///
     /// # Errors
     /// As [`prefill`](Session::prefill) (but cancelling is an outcome, not an error); `Argument` for sampler settings
@@ -126,6 +136,14 @@ impl Session {
         let tokens = self.model.tokenizer().len();
         let mut sampler = Sampler::new(&options.sampler, tokens)?;
         let stop = StopMatcher::new(&options.stop)?;
+        let with_pending: Vec<TokenId>;
+        let prompt = match self.pending {
+            Some(token) => {
+                with_pending = std::iter::once(token).chain(prompt.iter().copied()).collect();
+                &with_pending
+            }
+            None => prompt,
+        };
         if prompt.is_empty() && !self.has_logits {
             return Err(Error::new(ErrorKind::Argument, "an empty prompt: there is nothing to continue"));
         }
@@ -173,6 +191,7 @@ impl Session {
             self.candidates.copy_from_slice(&self.acts.logits[..tokenizer.len()]);
             let id = sampler.sample(&mut self.candidates)?;
             sampler.accept(id);
+            self.pending = Some(id);
             stats.generated_tokens += 1;
             let logprob = options.logprobs.then(|| logprob(&self.acts.logits[..tokenizer.len()], id));
             let flow = on_event(Event::Token { id, logprob });

@@ -1,11 +1,11 @@
 //! The only mutable timeline: tokens fed so far, their keys and values, and the logits of the last.
 
-mod cancel;
 mod generate;
 mod stop;
 
 use std::panic::{AssertUnwindSafe, catch_unwind};
 
+use crate::cancel::CancelToken;
 use crate::engine::Model;
 use crate::error::{Error, ErrorKind, Result};
 use crate::kv_cache::KvCache;
@@ -13,7 +13,6 @@ use crate::model::{Activations, Context, Tap, Wanted};
 use crate::plan::Fit;
 use crate::tokenizer::TokenId;
 
-pub use self::cancel::CancelToken;
 pub use self::generate::{Event, Flow, GenerateOptions, Outcome, Stats, StopReason};
 pub use self::stop::{MAX_STOP_BYTES, MAX_STOP_STRINGS, StopMatcher};
 pub use crate::plan::SessionOptions;
@@ -33,6 +32,8 @@ pub struct Session {
     candidates: Vec<f32>,
     /// Whether the logits are those of the last token.
     has_logits: bool,
+    /// The token that was chosen last and has not been fed.
+    pending: Option<TokenId>,
     cancel: CancelToken,
     poisoned: bool,
 }
@@ -62,6 +63,7 @@ impl Session {
             pass: Vec::with_capacity(fit.batch),
             candidates: vec![0.0; model.tokenizer().len()],
             has_logits: false,
+            pending: None,
             cancel: CancelToken::default(),
             poisoned: false,
         })
@@ -92,9 +94,19 @@ impl Session {
         self.fit.context - self.position()
     }
 
+    /// The token that [`generate`](Self::generate) chose last, if nothing was fed since: the next call feeds it first.
+    pub fn pending(&self) -> Option<TokenId> {
+        self.pending
+    }
+
     /// A handle that cancels what this session does.
     pub fn cancel_token(&self) -> CancelToken {
         self.cancel.clone()
+    }
+
+    /// From now on `token` cancels what this session does, and the tokens given out before do not.
+    pub fn set_cancel_token(&mut self, token: CancelToken) {
+        self.cancel = token;
     }
 
     /// Logits of the last token fed, `[vocab]`; empty if nothing was fed since the session was made or truncated.
@@ -145,6 +157,7 @@ impl Session {
     /// Forgets every token from `n` on. Layers with a window remember a window and a batch behind the end; if `n` lies
     /// further back, everything is forgotten. Says how many tokens are left: `n` or 0.
     pub fn truncate(&mut self, n: usize) -> usize {
+        self.pending = None;
         if n >= self.position() {
             return self.position();
         }
@@ -192,7 +205,7 @@ impl Session {
         self.has_logits = false;
         let last = matches!(wanted, Wanted::Last | Wanted::All(_));
         let Self { acts, cache, pass, model, cancel, .. } = self;
-        let cx = Context { kernels: model.kernels(), pool: model.pool(), cancel: cancel.flag() };
+        let cx = Context { kernels: model.kernels(), pool: model.pool(), cancel };
         let pass = catch_unwind(AssertUnwindSafe(|| model.decoder().forward(&cx, acts, cache, pass, wanted)));
         pass.unwrap_or_else(|_| {
             self.poisoned = true;
@@ -203,6 +216,7 @@ impl Session {
             return Err(e);
         }
         self.tokens.extend_from_slice(batch);
+        self.pending = None;
         self.has_logits = last;
         Ok(())
     }

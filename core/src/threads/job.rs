@@ -29,10 +29,13 @@ pub(super) struct Shared {
     job: UnsafeCell<(Option<Task>, usize)>,
     panic: Mutex<Option<Box<dyn Any + Send>>>,
     stopping: AtomicBool,
+    /// Threads that may work, the caller included; the others are parked.
+    limit: AtomicUsize,
     sleepers: AtomicUsize,
     caller_sleeps: AtomicBool,
     lock: Mutex<()>,
     work: Condvar,
+    parked: Condvar,
     done: Condvar,
 }
 
@@ -50,10 +53,12 @@ impl Shared {
             job: UnsafeCell::new((None, 0)),
             panic: Mutex::new(None),
             stopping: AtomicBool::new(false),
+            limit: AtomicUsize::new(usize::MAX),
             sleepers: AtomicUsize::new(0),
             caller_sleeps: AtomicBool::new(false),
             lock: Mutex::new(()),
             work: Condvar::new(),
+            parked: Condvar::new(),
             done: Condvar::new(),
         }
     }
@@ -115,7 +120,7 @@ impl Shared {
     /// A worker's life.
     pub(super) fn work(&self, thread: usize) {
         let mut seen = 0;
-        while let Some(number) = self.next_job(seen) {
+        while let Some(number) = self.next_job(seen, thread) {
             seen = number;
             if !self.enter(number) {
                 continue;
@@ -135,7 +140,8 @@ impl Shared {
     }
 
     /// Waits for an open job other than `seen`; `None` when the pool stops.
-    fn next_job(&self, seen: u64) -> Option<u64> {
+    fn next_job(&self, seen: u64, thread: usize) -> Option<u64> {
+        self.park(thread);
         let ready = || {
             if self.stopping.load(SeqCst) {
                 return Some(None);
@@ -162,6 +168,28 @@ impl Shared {
         answer
     }
 
+    /// Waits, without being woken for jobs, while more threads than the limit would work.
+    fn park(&self, thread: usize) {
+        if thread < self.limit() {
+            return;
+        }
+        let mut guard = self.lock.lock().unwrap_or_else(PoisonError::into_inner);
+        while thread >= self.limit() && !self.stopping.load(SeqCst) {
+            guard = self.parked.wait(guard).unwrap_or_else(PoisonError::into_inner);
+        }
+    }
+
+    /// Threads that may work, the caller included.
+    pub(super) fn limit(&self) -> usize {
+        self.limit.load(SeqCst)
+    }
+
+    pub(super) fn set_limit(&self, threads: usize) {
+        let _guard = self.lock.lock().unwrap_or_else(PoisonError::into_inner);
+        self.limit.store(threads, SeqCst);
+        self.parked.notify_all();
+    }
+
     /// Enters the job `number` if it is still open.
     fn enter(&self, number: u64) -> bool {
         self.state
@@ -175,5 +203,6 @@ impl Shared {
         let _guard = self.lock.lock().unwrap_or_else(PoisonError::into_inner);
         self.stopping.store(true, SeqCst);
         self.work.notify_all();
+        self.parked.notify_all();
     }
 }

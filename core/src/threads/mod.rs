@@ -98,10 +98,21 @@ impl Pool {
         self.workers.len() + 1
     }
 
+    /// Threads that work on a job for now, at most [`threads`](Self::threads).
+    pub fn active_threads(&self) -> usize {
+        self.shared.limit().min(self.threads())
+    }
+
+    /// Lets only `threads` of the threads work (at least 1, the caller), from the next job on; the others sleep. Results
+    /// do not depend on it.
+    pub fn set_active_threads(&self, threads: usize) {
+        self.shared.set_limit(threads.max(1));
+    }
+
     /// Runs `f(task, thread)` once for each task in `0..tasks`, on any thread (`thread < threads()`); returns when all
     /// have run. One task runs on the caller without waking anybody.
     pub fn run(&self, tasks: usize, f: &(dyn Fn(usize, usize) + Sync)) {
-        if self.workers.is_empty() || tasks <= 1 {
+        if self.active_threads() == 1 || tasks <= 1 {
             (0..tasks).for_each(|task| f(task, 0));
             return;
         }

@@ -127,6 +127,10 @@ pub(crate) fn tiny_file(arch: &str) -> Vec<u8> {
     .unwrap()
 }
 
+/// A line per message.
+const TEMPLATE: &str = "{% for m in messages %}{{ m.role }}: {{ m.content }}\n{% endfor %}\
+    {% if add_generation_prompt %}assistant: {% endif %}";
+
 /// A SentencePiece-style vocabulary: three control tokens, 256 bytes, letters and a few pieces.
 fn vocabulary(w: &mut GgufWriter) {
     let mut tokens: Vec<String> = ["<unk>", "<s>", "</s>"].map(str::to_owned).into();
@@ -147,7 +151,8 @@ fn vocabulary(w: &mut GgufWriter) {
         .set("tokenizer.ggml.token_type", kinds.as_slice())
         .set("tokenizer.ggml.bos_token_id", &1u32)
         .set("tokenizer.ggml.eos_token_id", &2u32)
-        .set("tokenizer.ggml.unknown_token_id", &0u32);
+        .set("tokenizer.ggml.unknown_token_id", &0u32)
+        .set("tokenizer.chat_template", TEMPLATE);
 }
 
 /// A tiny model on `threads` threads.
@@ -158,7 +163,7 @@ pub(crate) fn tiny(arch: &str, threads: usize) -> Model {
 /// The same on the kernel tier called `kernels`.
 pub(crate) fn tiny_on(arch: &str, threads: usize, kernels: Option<&str>) -> Model {
     let file = GgufFile::from_bytes(tiny_file(arch)).unwrap();
-    let options = ModelOptions { threads: Some(threads), kernels: kernels.map(str::to_owned) };
+    let options = ModelOptions { threads: Some(threads), kernels: kernels.map(str::to_owned), log: None };
     Model::from_gguf(file, &options).unwrap()
 }
 

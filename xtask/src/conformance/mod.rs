@@ -57,7 +57,7 @@ pub(crate) fn run(args: &Args) -> Result<(), Failure> {
         println!("skipped: conformance ({} is not there)", args.dir.display());
         return Ok(());
     }
-    let options = ModelOptions { threads: args.threads, kernels: args.kernels.clone() };
+    let options = ModelOptions { threads: args.threads, kernels: args.kernels.clone(), log: None };
     let folders = families(&args.dir, &args.family)?;
     println!(
         "{:<18} {:<18} {:>9} {:>9} {:>9} {:>7}  verdict",
