@@ -158,6 +158,9 @@ pub(crate) struct ChatArgs {
     /// End an answer before this text; may be given several times
     #[arg(long, value_name = "TEXT")]
     pub(crate) stop: Vec<String>,
+    /// Print one line of JSON with text, tokens and reason for each answer instead of streaming text
+    #[arg(long)]
+    pub(crate) json: bool,
     #[command(flatten)]
     pub(crate) context: ContextArgs,
     #[command(flatten)]

@@ -9,6 +9,7 @@ use crate::prompt::{conversation, rate, usable_template};
 use crate::run::{reason, settings};
 use rustyline::DefaultEditor;
 use rustyline::error::ReadlineError;
+use serde_json::json;
 use siskin::chat::Message;
 use siskin::{ErrorKind, Event, Flow, GenerateOptions, Model, Session, StopReason};
 use std::io::{BufRead, IsTerminal};
@@ -37,6 +38,7 @@ pub(crate) fn run(args: &ChatArgs) -> Result {
         },
         system: usize::from(args.system.is_some()),
         last: String::new(),
+        json: args.json,
         model,
         session,
         interrupt,
@@ -78,6 +80,8 @@ struct Chat {
     system: usize,
     options: GenerateOptions,
     interrupt: Interrupt,
+    /// Whether answers are printed as JSON.
+    json: bool,
     /// What there is to say about the last answer.
     last: String,
 }
@@ -109,14 +113,21 @@ impl Chat {
         cancel.reset();
         self.interrupt.watch(Some(cancel));
         let mut progress = Progress::new();
-        let mut text = String::new();
+        let (mut text, mut generated) = (String::new(), Vec::new());
         let mut broken = None;
+        let quiet = self.json;
         let outcome = self.session.generate(&tokens[kept..], &self.options, &mut |event| {
             match event {
                 Event::Prefill { done, total } => progress.show("reading", done, total),
-                Event::Token { .. } => progress.clear(),
+                Event::Token { id, .. } => {
+                    progress.clear();
+                    generated.push(id.0);
+                }
                 Event::Text(piece) => {
                     text.push_str(piece);
+                    if quiet {
+                        return Flow::Continue;
+                    }
                     if let Err(e) = print(piece) {
                         broken = Some(e);
                         return Flow::Stop;
@@ -131,8 +142,14 @@ impl Chat {
         if let Some(e) = broken {
             return Err(e.into());
         }
-        print("\n")?;
+        if !self.json {
+            print("\n")?;
+        }
         let outcome = outcome?;
+        if self.json {
+            let answer = json!({ "text": text, "tokens": generated, "reason": reason(outcome.reason) });
+            print(&format!("{answer}\n"))?;
+        }
         match outcome.reason {
             StopReason::ContextFull => eprintln!("siskin: the context is full; /reset starts anew"),
             StopReason::Cancelled => eprintln!("siskin: cancelled"),

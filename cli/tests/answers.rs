@@ -106,6 +106,21 @@ fn stop_strings_end_the_answer() {
 }
 
 #[test]
+fn a_conversation_as_json() {
+    let Some(path) = chat_model("chat-json") else { return };
+    let args = ["chat", path.to_str().expect("UTF-8"), "--temp", "0", "-n", "8", "--json"];
+    let mut child = siskin(args).stdin(Stdio::piped()).stdout(Stdio::piped()).spawn().expect("starts");
+    child.stdin.take().expect("piped").write_all("hello\nagain\n".as_bytes()).expect("read");
+    let shown = text(&child.wait_with_output().expect("ends").stdout);
+    let answers: Vec<Value> = shown.lines().map(json).collect();
+    assert_eq!(answers.len(), 2, "{shown}");
+    assert!(answers.iter().all(|a| a["tokens"].as_array().is_some_and(|t| !t.is_empty() && t.len() <= 8)));
+    let args = ["run", args[1], "hello", "--temp", "0", "-n", "8", "--json"];
+    let alone = json(&succeeds(&mut siskin(args)));
+    assert_eq!((&alone["tokens"], &alone["text"]), (&answers[0]["tokens"], &answers[0]["text"]));
+}
+
+#[test]
 fn info_as_table_and_json() {
     for family in ["llama3", "bert"] {
         let Some(path) = model(family) else { return };

