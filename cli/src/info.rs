@@ -58,8 +58,8 @@ fn summary(file: &GgufFile, runs: &std::result::Result<(), String>) -> Table {
         let key = format!("{}.{key}", arch.as_deref().unwrap_or(""));
         meta.get(&key).map(shown)
     };
-    let weights = weight_bytes(file);
-    let parameters = parameters(file);
+    let weights = file.tensors().weight_bytes();
+    let parameters = file.tensors().parameters();
     let mut table = Table::new(&["", ""]);
     let mut row = |name: &str, value: Option<String>| {
         if let Some(value) = value {
@@ -120,14 +120,6 @@ fn types(file: &GgufFile) -> Table {
     table
 }
 
-fn parameters(file: &GgufFile) -> u64 {
-    file.tensors().iter().map(|t| t.elements() as u64).fold(0, u64::saturating_add)
-}
-
-fn weight_bytes(file: &GgufFile) -> u64 {
-    file.tensors().iter().map(|t| t.bytes().len() as u64).fold(0, u64::saturating_add)
-}
-
 fn shape(t: &TensorInfo) -> String {
     let dims: Vec<String> = t.dims().iter().map(usize::to_string).collect();
     dims.join(" x ")
@@ -138,28 +130,10 @@ fn shown(value: &Value) -> String {
     match value.as_array() {
         Some(array) if array.len() > SHORT_ARRAY => format!("{} items", array.len()),
         Some(array) => clean(&format!("{array:?}")),
-        None => scalar(value).map_or_else(
-            || clean(&format!("{value:?}")),
-            |j| match j {
-                Json::String(s) => clean(&s),
-                other => other.to_string(),
-            },
-        ),
-    }
-}
-
-fn scalar(value: &Value) -> Option<Json> {
-    if let Some(text) = value.as_str() {
-        return Some(text.into());
-    }
-    if let Some(i) = value.as_integer() {
-        return i64::try_from(i).map(Json::from).or_else(|_| u64::try_from(i).map(Json::from)).ok();
-    }
-    match value {
-        Value::F32(f) => Some(f64::from(*f).into()),
-        Value::F64(f) => Some((*f).into()),
-        Value::Bool(b) => Some((*b).into()),
-        _ => None,
+        None => match value.to_json() {
+            Json::String(text) => clean(&text),
+            other => other.to_string(),
+        },
     }
 }
 
@@ -184,7 +158,7 @@ fn as_json(file: &GgufFile, runs: &std::result::Result<(), String>) -> Json {
     for (key, value) in file.metadata().iter() {
         let json = match value.as_array() {
             Some(array) => json!({ "array_of": array.kind().name(), "length": array.len() }),
-            None => scalar(value).unwrap_or(Json::Null),
+            None => value.to_json(),
         };
         metadata.insert(key.to_owned(), json);
     }
@@ -206,8 +180,8 @@ fn as_json(file: &GgufFile, runs: &std::result::Result<(), String>) -> Json {
         "version": file.version(),
         "parts": file.parts(),
         "bytes": file.mapped_bytes(),
-        "parameters": parameters(file),
-        "weight_bytes": weight_bytes(file),
+        "parameters": file.tensors().parameters(),
+        "weight_bytes": file.tensors().weight_bytes(),
         "runs": runs.is_ok(),
         "refused_because": runs.as_ref().err(),
         "metadata": metadata,

@@ -5,7 +5,7 @@ use std::sync::Arc;
 
 use crate::chat::{ChatTemplate, Message, RenderOptions};
 use crate::error::{Error, ErrorKind, Result};
-use crate::gguf::GgufFile;
+use crate::gguf::{GgufFile, Value};
 use crate::governor::{Pressure, Thermal};
 use crate::kernels::Kernels;
 use crate::log::{Log, LogLevel};
@@ -34,6 +34,33 @@ const _: () = {
     const fn shared<T: Send + Sync>() {}
     shared::<Model>();
 };
+
+/// What a model is, in short; [`Model::spec`] has all of it.
+#[derive(Clone, Debug, PartialEq)]
+pub struct ModelInfo {
+    /// Value of `general.architecture`.
+    pub architecture: String,
+    /// Value of `general.name`.
+    pub name: Option<String>,
+    /// Decoder layers.
+    pub layers: usize,
+    /// Width of the residual stream.
+    pub width: usize,
+    /// Tokens of the vocabulary.
+    pub vocab: usize,
+    /// Context that the model was trained for, in tokens.
+    pub context: usize,
+    /// Numbers in all tensors.
+    pub parameters: u64,
+    /// Bytes of all tensors.
+    pub weight_bytes: u64,
+    /// Whether the file has a chat template that can be used.
+    pub has_chat_template: bool,
+    /// Name of the kernel tier in use.
+    pub kernels: &'static str,
+    /// Threads in use.
+    pub threads: usize,
+}
 
 #[derive(Debug)]
 struct Inner {
@@ -124,6 +151,24 @@ impl Model {
             self.0.file.mapped_bytes(),
             tables,
         )
+    }
+
+    /// What the model is and how it runs, in short.
+    pub fn info(&self) -> ModelInfo {
+        let (spec, file) = (self.spec(), self.file());
+        ModelInfo {
+            architecture: spec.architecture.clone(),
+            name: file.metadata().get("general.name").and_then(Value::as_str).map(str::to_owned),
+            layers: spec.layers.len(),
+            width: spec.width,
+            vocab: self.tokenizer().len(),
+            context: spec.context,
+            parameters: file.tensors().parameters(),
+            weight_bytes: file.tensors().weight_bytes(),
+            has_chat_template: self.0.template.as_ref().is_ok_and(Option::is_some),
+            kernels: self.kernels().name(),
+            threads: self.threads(),
+        }
     }
 
     /// The file.

@@ -47,7 +47,7 @@ pub mod threads;
 pub mod tokenizer;
 
 pub use cancel::CancelToken;
-pub use engine::{Model, ModelOptions};
+pub use engine::{Model, ModelInfo, ModelOptions};
 pub use error::{Error, ErrorKind, Result};
 pub use governor::{Pressure, Thermal};
 pub use job::{Batch, Job, Prompt, SharedSession};

@@ -26,6 +26,8 @@ pub(crate) enum Storage {
     Mapped(Mapping),
     /// In memory.
     Owned(Vec<u8>),
+    /// In memory that somebody else keeps.
+    Shared(Box<dyn AsRef<[u8]> + Send + Sync>),
 }
 
 /// A read-only mapping and what is needed to see whether its file changed.
@@ -97,6 +99,7 @@ impl Storage {
         match self {
             Self::Mapped(m) => &m.map,
             Self::Owned(v) => v,
+            Self::Shared(s) => (**s).as_ref(),
         }
     }
 
@@ -104,7 +107,7 @@ impl Storage {
     pub(crate) fn path(&self) -> Option<&Path> {
         match self {
             Self::Mapped(m) => m.path.as_deref(),
-            Self::Owned(_) => None,
+            Self::Owned(_) | Self::Shared(_) => None,
         }
     }
 
@@ -112,14 +115,14 @@ impl Storage {
     pub(crate) fn mapped_bytes(&self) -> u64 {
         match self {
             Self::Mapped(m) => m.map.len() as u64,
-            Self::Owned(_) => 0,
+            Self::Owned(_) | Self::Shared(_) => 0,
         }
     }
 
     /// Bytes in our own memory.
     pub(crate) fn owned_bytes(&self) -> usize {
         match self {
-            Self::Mapped(_) => 0,
+            Self::Mapped(_) | Self::Shared(_) => 0,
             Self::Owned(v) => v.capacity(),
         }
     }

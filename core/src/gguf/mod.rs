@@ -93,6 +93,12 @@ impl GgufFile {
         Self::single(Storage::Owned(bytes))
     }
 
+    /// The same from memory that somebody else keeps (in flash, in a resource): `bytes` is dropped with the last user of
+    /// the file, and must give the same slice each time.
+    pub fn from_shared(bytes: Box<dyn AsRef<[u8]> + Send + Sync>) -> Result<Self> {
+        Self::single(Storage::Shared(bytes))
+    }
+
     /// A model without a path has nothing beside it.
     fn single(storage: Storage) -> Result<Self> {
         let part = Part::read(storage)?;

@@ -72,6 +72,16 @@ impl TensorTable {
         self.tensors.iter()
     }
 
+    /// Numbers in all tensors.
+    pub fn parameters(&self) -> u64 {
+        self.iter().map(|t| t.elements() as u64).fold(0, u64::saturating_add)
+    }
+
+    /// Bytes of all tensors.
+    pub fn weight_bytes(&self) -> u64 {
+        self.iter().map(|t| t.bytes().len() as u64).fold(0, u64::saturating_add)
+    }
+
     /// How many tensors.
     pub fn len(&self) -> usize {
         self.tensors.len()

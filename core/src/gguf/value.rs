@@ -181,6 +181,30 @@ impl Value {
     }
 }
 
+impl Value {
+    /// The value as JSON, arrays with all their elements. What is not UTF-8 in a string becomes U+FFFD; a number that is
+    /// not finite becomes null.
+    pub fn to_json(&self) -> serde_json::Value {
+        match self {
+            Self::U8(x) => (*x).into(),
+            Self::I8(x) => (*x).into(),
+            Self::U16(x) => (*x).into(),
+            Self::I16(x) => (*x).into(),
+            Self::U32(x) => (*x).into(),
+            Self::I32(x) => (*x).into(),
+            Self::U64(x) => (*x).into(),
+            Self::I64(x) => (*x).into(),
+            Self::F32(x) => f64::from(*x).into(),
+            Self::F64(x) => (*x).into(),
+            Self::Bool(x) => (*x).into(),
+            Self::String(bytes) => String::from_utf8_lossy(bytes).into(),
+            Self::Array(array) => {
+                (0..array.len()).filter_map(|i| array.get(i)).map(|v| v.to_json()).collect()
+            }
+        }
+    }
+}
+
 /// Short enough for a table: long strings are cut and control characters escaped, arrays say what they hold.
 impl fmt::Display for Value {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
@@ -206,6 +230,17 @@ impl fmt::Display for Value {
 #[cfg(test)]
 mod tests {
     use super::*;
+
+    #[test]
+    fn json_keeps_numbers_and_mends_text() {
+        assert_eq!(Value::U64(u64::MAX).to_json().to_string(), "18446744073709551615");
+        assert_eq!(Value::I8(-3).to_json().to_string(), "-3");
+        assert_eq!(Value::F32(f32::NAN).to_json().to_string(), "null");
+        assert_eq!(
+            Value::String(Bytes::from(b"a\xff\"".to_vec())).to_json().to_string(),
+            "\"a\u{fffd}\\\"\""
+        );
+    }
 
     #[test]
     fn display_is_short_and_safe() {
