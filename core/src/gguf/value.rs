@@ -181,9 +181,13 @@ impl Value {
     }
 }
 
+/// Longest array that is given as JSON.
+const MAX_JSON_ARRAY: usize = 1 << 20;
+
 impl Value {
-    /// The value as JSON, arrays with all their elements. What is not UTF-8 in a string becomes U+FFFD; a number that is
-    /// not finite becomes null.
+    /// The value as JSON, arrays with all their elements. What is not UTF-8 in a string becomes U+FFFD. Null stands for
+    /// a number that is not finite, an array of arrays, and an array of more than 2^20 elements (as JSON it would take
+    /// many times its size in the file).
     pub fn to_json(&self) -> serde_json::Value {
         match self {
             Self::U8(x) => (*x).into(),
@@ -198,9 +202,12 @@ impl Value {
             Self::F64(x) => (*x).into(),
             Self::Bool(x) => (*x).into(),
             Self::String(bytes) => String::from_utf8_lossy(bytes).into(),
-            Self::Array(array) => {
-                (0..array.len()).filter_map(|i| array.get(i)).map(|v| v.to_json()).collect()
+            Self::Array(array) if array.len() > MAX_JSON_ARRAY => serde_json::Value::Null,
+            Self::Array(Array::Strings(a)) => a.iter().map(String::from_utf8_lossy).collect(),
+            Self::Array(Array::Scalars(a)) => {
+                (0..a.len()).map(|i| a.get(i).map_or(serde_json::Value::Null, |v| v.to_json())).collect()
             }
+            Self::Array(Array::Nested { .. }) => serde_json::Value::Null,
         }
     }
 }
