@@ -2,6 +2,7 @@
 #![allow(clippy::print_stdout, clippy::print_stderr, reason = "a command-line tool prints")]
 
 mod badfiles;
+mod bindings;
 mod cargo;
 
 mod compare;
@@ -37,6 +38,9 @@ enum Command {
     /// Run `siskin check` over malformed model files of the reference set
     Badfiles(badfiles::Args),
 
+    /// Generate the Swift, Kotlin and Python code of bindings/ (or check that it is what is committed)
+    Bindings(bindings::Args),
+
     /// Compare perplexity, greedy text and speed with llama.cpp's on the same files
     Compare(compare::Args),
 
@@ -63,6 +67,7 @@ enum Command {
 fn main() -> ExitCode {
     let result = match Cli::parse().command {
         Command::Badfiles(args) => badfiles::run(&args),
+        Command::Bindings(args) => bindings::run(&args),
 
         Command::Compare(args) => compare::run(&args),
 
