@@ -21,8 +21,10 @@ pub enum LogLevel {
 #[derive(Clone)]
 pub struct Log {
     level: LogLevel,
-    sink: Arc<dyn Fn(LogLevel, &str) + Send + Sync>,
+    sink: Arc<Sink>,
 }
+
+type Sink = dyn Fn(LogLevel, &str) + Send + Sync;
 
 impl Log {
     /// Messages of `level` and more important ones go to `sink`, on whichever thread has something to say. It must not

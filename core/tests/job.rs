@@ -158,7 +158,7 @@ fn cancelling_counts_before_the_start_and_in_a_prefill() {
     assert!(cancelled.elapsed() < Duration::from_millis(200), "{:?}", cancelled.elapsed());
     assert_eq!((ids.len(), outcome.reason), (0, StopReason::Cancelled));
     let done = shared.position().unwrap();
-    assert!(done >= 64 && done < 8000, "{done} tokens were done");
+    assert!((64..8000).contains(&done), "{done} tokens were done");
     // The session goes on as if nothing had been.
     let rest = Prompt::Tokens(prompt(8000)[done..done + 20].to_vec());
     let answer = run(&shared.job(rest, options(5)).unwrap());

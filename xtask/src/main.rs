@@ -10,6 +10,7 @@ mod compare;
 mod conformance;
 mod deny;
 mod gen_model;
+mod header;
 mod layering;
 mod models;
 mod scan;
@@ -50,6 +51,8 @@ enum Command {
     Deny,
     /// Write a model of real size with random weights, to measure speed
     GenModel(gen_model::Args),
+    /// Make ffi/include/siskin.h, or check that it is up to date
+    Header(header::Args),
     /// Check the module order and the other rules of ARCHITECTURE.md that source text shows
     Layering,
     /// Write a tiny model that always says the same, for tests
@@ -74,6 +77,7 @@ fn main() -> ExitCode {
         Command::Conformance(args) => conformance::run(&args),
         Command::Deny => deny::run(),
         Command::GenModel(args) => gen_model::run(&args),
+        Command::Header(args) => header::run(&args),
         Command::Layering => layering::run(),
         Command::ScriptModel(args) => script_model::run(&args),
         Command::Sizes => sizes::run(),

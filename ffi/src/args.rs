@@ -1,0 +1,124 @@
+//! From C's pointers to Rust's values.
+//!
+//! What cannot be checked is the caller's part, as the header says: a pointer that is not NULL points to as much memory
+//! as it is said to, which stays as it is during the call.
+
+use crate::boundary::{Failure, Result};
+use crate::result::siskin_result;
+use std::ffi::c_char;
+
+/// A struct that C passes by pointer; its first field is its size as the caller knows it.
+///
+/// # Safety
+/// `repr(C)`, begins with `size: u32`, and every bit pattern is a valid value.
+pub(crate) unsafe trait Sized32: Copy {}
+
+fn null(what: &str) -> Failure {
+    Failure::new(siskin_result::SISKIN_RESULT_NULL_POINTER, format!("{what} is NULL"))
+}
+
+/// `len` values at `ptr`; NULL is fine if there are none.
+///
+/// # Safety
+/// If not NULL, `ptr` points to `len` values that stay unchanged for `'a`.
+pub(crate) unsafe fn slice<'a, T>(ptr: *const T, len: usize, what: &str) -> Result<&'a [T]> {
+    if len == 0 {
+        return Ok(&[]);
+    }
+    if ptr.is_null() {
+        return Err(null(what));
+    }
+    if !ptr.is_aligned() || len.checked_mul(size_of::<T>()).is_none_or(|n| n > isize::MAX as usize) {
+        let message = format!("{what}: not aligned, or longer than memory");
+        return Err(Failure::new(siskin_result::SISKIN_RESULT_INVALID_ARGUMENT, message));
+    }
+    // SAFETY: the caller's promise, and not NULL, aligned, of a possible length as just checked.
+    Ok(unsafe { std::slice::from_raw_parts(ptr, len) })
+}
+
+/// UTF-8 of `len` bytes.
+///
+/// # Safety
+/// As [`slice`].
+pub(crate) unsafe fn text<'a>(ptr: *const c_char, len: usize, what: &str) -> Result<&'a str> {
+    // SAFETY: the caller's promise.
+    let bytes = unsafe { slice(ptr.cast::<u8>(), len, what) }?;
+    std::str::from_utf8(bytes).map_err(|e| {
+        let message = format!("{what} is not UTF-8 (at byte {})", e.valid_up_to());
+        Failure::new(siskin_result::SISKIN_RESULT_INVALID_UTF8, message)
+    })
+}
+
+/// The struct at `ptr`, or `default` if it is NULL. Of a shorter struct (an older caller's) the missing fields are those
+/// of `default`; the part of a longer one (a newer caller's) that this version does not know must be zero.
+///
+/// # Safety
+/// If not NULL, `ptr` points to a `u32` and to as many bytes as that says.
+pub(crate) unsafe fn sized<T: Sized32>(ptr: *const T, default: T, what: &str) -> Result<T> {
+    if ptr.is_null() {
+        return Ok(default);
+    }
+    // SAFETY: the caller's promise.
+    let size = unsafe { ptr.cast::<u32>().read_unaligned() } as usize;
+    if size < size_of::<u32>() {
+        let message = format!("{what}: its size is {size}; set it to sizeof before the call");
+        return Err(Failure::new(siskin_result::SISKIN_RESULT_STRUCT_SIZE, message));
+    }
+    // SAFETY: the caller's promise: `size` bytes.
+    let given = unsafe { std::slice::from_raw_parts(ptr.cast::<u8>(), size) };
+    let known = size.min(size_of::<T>());
+    if given[known..].iter().any(|&b| b != 0) {
+        let message = format!("{what}: it has {size} bytes and asks for what this version does not know");
+        return Err(Failure::new(siskin_result::SISKIN_RESULT_STRUCT_SIZE, message));
+    }
+    let mut value = default;
+    // SAFETY: `known` bytes lie in both; `T` takes any bit pattern.
+    unsafe { std::ptr::copy_nonoverlapping(given.as_ptr(), (&raw mut value).cast::<u8>(), known) };
+    Ok(value)
+}
+
+/// Where an answer goes: checked before the work, written after it.
+pub(crate) struct Out<T>(*mut T);
+
+impl<T> Out<T> {
+    /// # Safety
+    /// If not NULL, `ptr` can be written to until the call ends.
+    pub(crate) unsafe fn new(ptr: *mut T, what: &str) -> Result<Self> {
+        if ptr.is_null() { Err(null(what)) } else { Ok(Self(ptr)) }
+    }
+
+    pub(crate) fn set(self, value: T) {
+        // SAFETY: `new`'s caller promised it.
+        unsafe { self.0.write_unaligned(value) };
+    }
+}
+
+/// Where a struct goes that begins with its size: as much of it is written as the caller knows.
+pub(crate) struct SizedOut<T>(*mut T, usize);
+
+impl<T: Sized32> SizedOut<T> {
+    /// # Safety
+    /// If not NULL, `ptr` points to a `u32`, and as many bytes as that says can be written until the call ends.
+    pub(crate) unsafe fn new(ptr: *mut T, what: &str) -> Result<Self> {
+        if ptr.is_null() {
+            return Err(null(what));
+        }
+        // SAFETY: the caller's promise.
+        let size = unsafe { ptr.cast::<u32>().read_unaligned() } as usize;
+        if size < size_of::<u32>() {
+            let message = format!("{what}: its size is {size}; set it to sizeof before the call");
+            return Err(Failure::new(siskin_result::SISKIN_RESULT_STRUCT_SIZE, message));
+        }
+        Ok(Self(ptr, size.min(size_of::<T>())))
+    }
+
+    /// Writes everything but the size, which stays the caller's.
+    pub(crate) fn set(self, value: &T) {
+        const SIZE: usize = size_of::<u32>();
+        // SAFETY: `new`'s caller promised that `self.1` bytes can be written, and `T` has at least as many.
+        unsafe {
+            let from = (&raw const *value).cast::<u8>().add(SIZE);
+            std::ptr::copy_nonoverlapping(from, self.0.cast::<u8>().add(SIZE), self.1 - SIZE);
+        }
+    }
+}
