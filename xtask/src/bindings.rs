@@ -22,7 +22,7 @@ const FILES: [(&str, &str, &str); 5] = [
     ("swift", "SiskinFFI.h", "bindings/swift/Sources/SiskinFFI/SiskinFFI.h"),
     ("swift", "SiskinFFI.modulemap", "bindings/swift/apple/module.modulemap"),
     ("kotlin", "dev/siskin/siskin.kt", "bindings/kotlin/src/main/kotlin/dev/siskin/siskin.kt"),
-    ("python", "siskin.py", "bindings/python/siskin/_native.py"),
+    ("python", "siskin.py", "bindings/python/siskin/_native/siskin.py"),
 ];
 
 pub(crate) fn run(args: &Args) -> Result<(), Failure> {

@@ -1,0 +1,1 @@
+from .siskin import *  # NOQA
