@@ -36,6 +36,7 @@ lint: ## Formatting, clippy, documentation, module order, file sizes, dependenci
 	$(XTASK) layering
 	$(XTASK) sizes
 	$(XTASK) tables
+	$(XTASK) header --check
 	$(XTASK) deny
 
 unit: ## Unit, integration and documentation tests

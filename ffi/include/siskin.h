@@ -166,6 +166,191 @@ typedef uint32_t siskin_result;
 #endif // __cplusplus
 
 /**
+ * What an event tells.
+ */
+enum siskin_event_kind
+#if defined(__cplusplus) || __STDC_VERSION__ >= 202311L
+  : uint32_t
+#endif // defined(__cplusplus) || __STDC_VERSION__ >= 202311L
+ {
+  /**
+   * `done` of `total` prompt tokens are read.
+   */
+  SISKIN_EVENT_PREFILL = 1,
+  /**
+   * `token` was chosen, with `logprob` if that was asked for.
+   */
+  SISKIN_EVENT_TOKEN = 2,
+  /**
+   * `text` is certain: `text_len` bytes of whole characters.
+   */
+  SISKIN_EVENT_TEXT = 3,
+  /**
+   * The end: `outcome` says why, with counts and times. Always the last event.
+   */
+  SISKIN_EVENT_DONE = 4,
+};
+#ifndef __cplusplus
+#if __STDC_VERSION__ >= 202311L
+typedef enum siskin_event_kind siskin_event_kind;
+#else
+typedef uint32_t siskin_event_kind;
+#endif // __STDC_VERSION__ >= 202311L
+#endif // __cplusplus
+
+/**
+ * How keys and values are stored.
+ */
+enum siskin_kv_type
+#if defined(__cplusplus) || __STDC_VERSION__ >= 202311L
+  : uint32_t
+#endif // defined(__cplusplus) || __STDC_VERSION__ >= 202311L
+ {
+  /**
+   * Two bytes each.
+   */
+  SISKIN_KV_F16 = 1,
+  /**
+   * Four bytes each.
+   */
+  SISKIN_KV_F32 = 2,
+};
+#ifndef __cplusplus
+#if __STDC_VERSION__ >= 202311L
+typedef enum siskin_kv_type siskin_kv_type;
+#else
+typedef uint32_t siskin_kv_type;
+#endif // __STDC_VERSION__ >= 202311L
+#endif // __cplusplus
+
+/**
+ * How important a message is.
+ */
+enum siskin_log_level
+#if defined(__cplusplus) || __STDC_VERSION__ >= 202311L
+  : uint32_t
+#endif // defined(__cplusplus) || __STDC_VERSION__ >= 202311L
+ {
+  /**
+   * Something failed that no result tells of.
+   */
+  SISKIN_LOG_ERROR = 1,
+  /**
+   * It works, but not as one would want.
+   */
+  SISKIN_LOG_WARN = 2,
+  /**
+   * What was opened, how a job ended.
+   */
+  SISKIN_LOG_INFO = 3,
+  /**
+   * What helps when looking for a mistake.
+   */
+  SISKIN_LOG_DEBUG = 4,
+};
+#ifndef __cplusplus
+#if __STDC_VERSION__ >= 202311L
+typedef enum siskin_log_level siskin_log_level;
+#else
+typedef uint32_t siskin_log_level;
+#endif // __STDC_VERSION__ >= 202311L
+#endif // __cplusplus
+
+/**
+ * How short of memory the device is.
+ */
+enum siskin_pressure
+#if defined(__cplusplus) || __STDC_VERSION__ >= 202311L
+  : uint32_t
+#endif // defined(__cplusplus) || __STDC_VERSION__ >= 202311L
+ {
+  SISKIN_PRESSURE_NONE = 0,
+  SISKIN_PRESSURE_MODERATE = 1,
+  SISKIN_PRESSURE_CRITICAL = 2,
+};
+#ifndef __cplusplus
+#if __STDC_VERSION__ >= 202311L
+typedef enum siskin_pressure siskin_pressure;
+#else
+typedef uint32_t siskin_pressure;
+#endif // __STDC_VERSION__ >= 202311L
+#endif // __cplusplus
+
+/**
+ * Why an answer ended.
+ */
+enum siskin_stop
+#if defined(__cplusplus) || __STDC_VERSION__ >= 202311L
+  : uint32_t
+#endif // defined(__cplusplus) || __STDC_VERSION__ >= 202311L
+ {
+  /**
+   * The model ended its turn.
+   */
+  SISKIN_STOP_END_OF_TURN = 1,
+  /**
+   * A stop text appeared.
+   */
+  SISKIN_STOP_STRING = 2,
+  /**
+   * As many tokens as were asked for.
+   */
+  SISKIN_STOP_MAX_TOKENS = 3,
+  /**
+   * The context is full.
+   */
+  SISKIN_STOP_CONTEXT_FULL = 4,
+  /**
+   * Cancelled.
+   */
+  SISKIN_STOP_CANCELLED = 5,
+  /**
+   * The event function said so.
+   */
+  SISKIN_STOP_CALLER = 6,
+};
+#ifndef __cplusplus
+#if __STDC_VERSION__ >= 202311L
+typedef enum siskin_stop siskin_stop;
+#else
+typedef uint32_t siskin_stop;
+#endif // __STDC_VERSION__ >= 202311L
+#endif // __cplusplus
+
+/**
+ * How hot the device is.
+ */
+enum siskin_thermal
+#if defined(__cplusplus) || __STDC_VERSION__ >= 202311L
+  : uint32_t
+#endif // defined(__cplusplus) || __STDC_VERSION__ >= 202311L
+ {
+  /**
+   * Cool: all threads work.
+   */
+  SISKIN_THERMAL_NOMINAL = 0,
+  /**
+   * Warm: all threads work.
+   */
+  SISKIN_THERMAL_FAIR = 1,
+  /**
+   * Hot: half of them.
+   */
+  SISKIN_THERMAL_SERIOUS = 2,
+  /**
+   * Too hot: one.
+   */
+  SISKIN_THERMAL_CRITICAL = 3,
+};
+#ifndef __cplusplus
+#if __STDC_VERSION__ >= 202311L
+typedef enum siskin_thermal siskin_thermal;
+#else
+typedef uint32_t siskin_thermal;
+#endif // __STDC_VERSION__ >= 202311L
+#endif // __cplusplus
+
+/**
  * Why a call did not work. It is the caller's to free. All its functions may be called from any thread; the texts are
  * valid until it is freed.
  */
