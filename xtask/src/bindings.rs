@@ -21,7 +21,7 @@ const FILES: [(&str, &str, &str); 5] = [
     ("swift", "Siskin.swift", "bindings/swift/Sources/Siskin/Siskin.swift"),
     ("swift", "SiskinFFI.h", "bindings/swift/Sources/SiskinFFI/SiskinFFI.h"),
     ("swift", "SiskinFFI.modulemap", "bindings/swift/apple/module.modulemap"),
-    ("kotlin", "dev/siskin/siskin.kt", "bindings/kotlin/src/main/kotlin/dev/siskin/siskin.kt"),
+    ("kotlin", "uniffi/siskin/siskin.kt", "bindings/kotlin/src/uniffi/kotlin/uniffi/siskin/siskin.kt"),
     ("python", "siskin.py", "bindings/python/siskin/_native/siskin.py"),
 ];
 

@@ -10,6 +10,9 @@
 //! - No thread of ours calls into the JVM, except to hand over log messages, if somebody asked for them.
 #![deny(missing_docs)]
 
+// Linked for the symbols that they export.
+use siskin_bindings as _;
+use siskin_ffi as _;
 #[cfg(feature = "own-unwinder")]
 use unwinding as _;
 
