@@ -243,7 +243,7 @@ struct GenerateOptions {
 struct Message {
     std::string role;        // "system", "user", "assistant", "tool", or what else the model's template knows
     std::string content;
-    std::string fields_json; // further fields of the template (`tool_calls`, `name` ...) as a JSON object; empty for none
+    std::string fields_json = {}; // further fields of the template (`tool_calls` ...) as a JSON object; empty for none
 };
 
 // What a template is given besides the messages.
