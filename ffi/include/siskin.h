@@ -633,6 +633,11 @@ typedef bool (*siskin_event_fn)(void *userdata, const struct siskin_event *event
 typedef void (*siskin_log_fn)(void *userdata, uint32_t level, const char *message, size_t len);
 
 /**
+ * Tells that what `userdata` stands for is not used any more. Called once, on any thread; it must not call the library.
+ */
+typedef void (*siskin_release_fn)(void *userdata);
+
+/**
  * How to run a model. Fill it with siskin_model_options_init.
  */
 typedef struct siskin_model_options {
@@ -650,21 +655,22 @@ typedef struct siskin_model_options {
   const char *kernels;
   size_t kernels_len;
   /**
-   * Hears messages; NULL for none. It and `log_userdata` must stay valid until the model, its sessions and its jobs are
-   * freed and every job has ended.
+   * Hears messages; NULL for none. It and `log_userdata` must stay valid until `log_release` is called: the model, its
+   * sessions and its jobs are freed by then and every job has ended.
    */
   siskin_log_fn log;
   void *log_userdata;
   /**
+   * Called with `log_userdata` when `log` will not be called any more, also if the model cannot be opened; NULL for
+   * none.
+   */
+  siskin_release_fn log_release;
+  /**
    * The least important siskin_log_level that is told.
    */
   uint32_t log_level;
+  uint32_t reserved;
 } siskin_model_options;
-
-/**
- * Tells that the memory of a model is not used any more. May be called on any thread; must not call the library.
- */
-typedef void (*siskin_release_fn)(void *userdata);
 
 /**
  * What a model is and how it runs.
@@ -870,7 +876,8 @@ siskin_result siskin_job_start(struct siskin_job *job, struct siskin_error **out
  * Pulls all events that wait: `*out_events` are `*out_count` pointers to events, valid until the next call with this job or
  * until it is freed. Starts the job if nothing has. Waits for at least one event, at most `timeout_ms` milliseconds (0
  * does not wait, a negative number waits as long as it takes); then `*out_count` is 0. The last event is
- * SISKIN_EVENT_DONE, and whoever asks again gets it again. One thread at a time pulls from a job.
+ * SISKIN_EVENT_DONE, and whoever asks again gets it again. One thread at a time pulls from a job. If another thread frees
+ * the job while this waits, the answer is SISKIN_RESULT_INVALID_HANDLE.
  */
 siskin_result siskin_job_next(struct siskin_job *job,
                               int64_t timeout_ms,

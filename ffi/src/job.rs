@@ -253,7 +253,8 @@ pub unsafe extern "C" fn siskin_job_start(
 /// Pulls all events that wait: `*out_events` are `*out_count` pointers to events, valid until the next call with this job or
 /// until it is freed. Starts the job if nothing has. Waits for at least one event, at most `timeout_ms` milliseconds (0
 /// does not wait, a negative number waits as long as it takes); then `*out_count` is 0. The last event is
-/// SISKIN_EVENT_DONE, and whoever asks again gets it again. One thread at a time pulls from a job.
+/// SISKIN_EVENT_DONE, and whoever asks again gets it again. One thread at a time pulls from a job. If another thread frees
+/// the job while this waits, the answer is SISKIN_RESULT_INVALID_HANDLE.
 #[unsafe(no_mangle)]
 pub unsafe extern "C" fn siskin_job_next(
     job: *mut siskin_job,
@@ -273,6 +274,8 @@ pub unsafe extern "C" fn siskin_job_next(
         events.clear();
         pointers.clear();
         let ended = object.job.next(batch, timeout)?;
+        // Freed by another thread meanwhile: the events would be gone before the caller sees them.
+        handles::job(job)?;
         events.extend(batch.events().map(event));
         if let Some(ended) = ended {
             let outcome = outcome.get_or_insert_with(|| Box::new(self::outcome(&ended)));

@@ -18,7 +18,7 @@ pub struct siskin_model {
     _private: [u8; 0],
 }
 
-/// Tells that the memory of a model is not used any more. May be called on any thread; must not call the library.
+/// Tells that what `userdata` stands for is not used any more. Called once, on any thread; it must not call the library.
 pub type siskin_release_fn = Option<unsafe extern "C" fn(userdata: *mut c_void)>;
 
 /// What a model is and how it runs.
@@ -112,8 +112,9 @@ unsafe fn open(
     out_model: *mut *mut siskin_model,
     source: impl FnOnce(&siskin::ModelOptions) -> Result<Model>,
 ) -> Result<()> {
+    // The options first: what they hold is released however this ends.
     // SAFETY: the caller's promise.
-    let (out, options) = unsafe { (Out::new(out_model, "out_model")?, options::model(options)?) };
+    let (options, out) = unsafe { (options::model(options)?, Out::new(out_model, "out_model")?) };
     give(Object::Model(source(&options)?), out)
 }
 
@@ -129,10 +130,7 @@ pub unsafe extern "C" fn siskin_model_open_path(
 ) -> siskin_result {
     boundary!(out_error, {
         // SAFETY: as the header says.
-        unsafe {
-            let path = args::text(path, path_len, "path")?;
-            open(options, out_model, |o| Ok(Model::open(path, o)?))
-        }
+        unsafe { open(options, out_model, |o| Ok(Model::open(args::text(path, path_len, "path")?, o)?)) }
     })
 }
 
@@ -188,8 +186,8 @@ pub unsafe extern "C" fn siskin_model_open_bytes(
         let lent = release.map(|release| Lent { data, len, release, userdata });
         // SAFETY: as the header says.
         unsafe {
-            let bytes = args::slice(data, len, "data")?;
             open(options, out_model, |o| {
+                let bytes = args::slice(data, len, "data")?;
                 let file = match lent {
                     Some(lent) => GgufFile::from_shared(Box::new(lent)),
                     None => GgufFile::from_bytes(bytes.to_vec()),

@@ -2,6 +2,7 @@
 
 use crate::args::{self, Sized32, SizedOut};
 use crate::boundary::{Failure, Result};
+use crate::model::siskin_release_fn;
 use crate::result::siskin_result;
 use siskin::sampler::SamplerConfig;
 use siskin::tokenizer::TokenId;
@@ -49,12 +50,16 @@ pub struct siskin_model_options {
     /// Name of the kernels to use; NULL for the fastest.
     pub kernels: *const c_char,
     pub kernels_len: usize,
-    /// Hears messages; NULL for none. It and `log_userdata` must stay valid until the model, its sessions and its jobs are
-    /// freed and every job has ended.
+    /// Hears messages; NULL for none. It and `log_userdata` must stay valid until `log_release` is called: the model, its
+    /// sessions and its jobs are freed by then and every job has ended.
     pub log: siskin_log_fn,
     pub log_userdata: *mut c_void,
+    /// Called with `log_userdata` when `log` will not be called any more, also if the model cannot be opened; NULL for
+    /// none.
+    pub log_release: siskin_release_fn,
     /// The least important siskin_log_level that is told.
     pub log_level: u32,
+    pub reserved: u32,
 }
 
 /// What a session is to hold. Fill it with siskin_session_options_init.
@@ -132,7 +137,9 @@ pub(crate) fn model_defaults() -> siskin_model_options {
         kernels_len: 0,
         log: None,
         log_userdata: std::ptr::null_mut(),
+        log_release: None,
         log_level: siskin_log_level::SISKIN_LOG_INFO as u32,
+        reserved: 0,
     }
 }
 
@@ -219,8 +226,8 @@ pub(crate) fn flag(value: u32, what: &str) -> Result<bool> {
     }
 }
 
-/// What C's userdata is to us: a number that we hand back.
-struct Userdata(*mut c_void);
+/// What C's userdata is to us: a number that we hand back, and what tells that we will not any more.
+struct Userdata(*mut c_void, siskin_release_fn);
 // SAFETY: it is only handed back; the header says that the function is called from any thread.
 unsafe impl Send for Userdata {}
 // SAFETY: as above.
@@ -232,11 +239,22 @@ impl Userdata {
     }
 }
 
+impl Drop for Userdata {
+    fn drop(&mut self) {
+        if let Some(release) = self.1 {
+            // SAFETY: the caller gave the function for this.
+            unsafe { release(self.0) };
+        }
+    }
+}
+
 /// # Safety
 /// As the header says of siskin_model_options.
 pub(crate) unsafe fn model(options: *const siskin_model_options) -> Result<ModelOptions> {
     // SAFETY: the caller's promise.
     let o = unsafe { args::sized(options, model_defaults(), "options") }?;
+    // First of all, so that it is released however this ends.
+    let userdata = Userdata(o.log_userdata, o.log_release);
     let kernels = match o.kernels.is_null() {
         true => None,
         // SAFETY: the caller's promise.
@@ -252,7 +270,6 @@ pub(crate) unsafe fn model(options: *const siskin_model_options) -> Result<Model
                 4 => LogLevel::Debug,
                 other => return Err(invalid(format!("log_level is {other}; it can be 1 to 4"))),
             };
-            let userdata = Userdata(o.log_userdata);
             Some(Log::new(level, move |level, message| {
                 let level = match level {
                     LogLevel::Error => siskin_log_level::SISKIN_LOG_ERROR,

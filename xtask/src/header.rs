@@ -18,6 +18,7 @@ pub(crate) fn run(args: &Args) -> Result<(), Failure> {
     let ffi = workspace_root().join("ffi");
     let functions = check_boundaries(&ffi.join("src"))?;
     let header = generate(&ffi)?;
+    check_enums(&ffi.join("src"), &header)?;
     let path = ffi.join("include/siskin.h");
     let committed = fs::read_to_string(&path).unwrap_or_default();
     if header == committed {
@@ -30,6 +31,18 @@ pub(crate) fn run(args: &Args) -> Result<(), Failure> {
     fs::create_dir_all(ffi.join("include"))?;
     fs::write(&path, header)?;
     println!("header: {functions} functions, written");
+    Ok(())
+}
+
+/// Refuses a header that lacks an enum of the sources: one that no function names has to be listed in cbindgen.toml.
+fn check_enums(src: &Path, header: &str) -> Result<(), Failure> {
+    for entry in fs::read_dir(src)? {
+        let text = code_only(&fs::read_to_string(entry?.path())?);
+        let names = text.split("pub enum ").skip(1).filter_map(|rest| rest.split_whitespace().next());
+        if let Some(name) = names.into_iter().find(|name| !header.contains(&format!("enum {name}\n"))) {
+            return Err(format!("the header lacks enum {name}: list it in ffi/cbindgen.toml").into());
+        }
+    }
     Ok(())
 }
 
