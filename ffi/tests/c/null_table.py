@@ -20,12 +20,12 @@ HANDLES = ["model", "session", "job", "error", "text", "tokens"]
 
 # A good value for an argument of each type.
 VALUES = {
-    "const char *": '"x"', "const uint8_t *": '(const uint8_t *)"x"', "const uint32_t *": "script_tokens",
+    "_Bool *": "&t.flag", "_Bool": "false", "const char *": '"x"', "const uint8_t *": '(const uint8_t *)"x"', "const uint32_t *": "script_tokens",
     "siskin_event_fn": "hear_nothing", "siskin_release_fn": "NULL", "void *": "NULL",
     "int32_t": "-1", "int64_t": "0", "uint32_t": "1", "uint64_t": "1", "size_t": "1", "bool": "false",
     "const siskin_prompt *": "&t.prompt", "const siskin_chat *": "&t.chat",
     "size_t *": "&t.n", "uint32_t *": "&t.u32", "uint64_t *": "&t.u64", "bool *": "&t.flag", "float *": "&t.number",
-    "const char **": "&t.data", "const uint32_t **": "&t.ids", "const siskin_event *const **": "&t.events",
+    "const char **": "&t.data", "const uint32_t **": "&t.ids", "const siskin_event*const **": "&t.events",
 }
 for struct in ["model_options", "session_options", "generate_options", "model_info", "fit", "outcome"]:
     VALUES[f"siskin_{struct} *"] = VALUES[f"const siskin_{struct} *"] = f"&t.{struct}"
