@@ -7,11 +7,11 @@
 use super::activations::{Activations, Formats};
 use super::block::attention::Attention;
 use super::block::{linear, rope};
-use super::spec::{AttentionSpec, FfnSpec, LayerSpec, ModelSpec};
+use super::spec::{AttentionSpec, FfnSpec, LayerSpec, ModelSpec, QkNorm};
 use super::weights::{Layer, Linear, Vector, Weights};
 use crate::cancel::CancelToken;
 use crate::error::{Error, ErrorKind, Result};
-use crate::kernels::Kernels;
+use crate::kernels::{Kernels, RopePairing};
 use crate::kv_cache::{KvCache, LayerCache};
 use crate::tensor::{Either, Rows};
 use crate::threads::Pool;
@@ -89,13 +89,13 @@ impl Decoder {
         if let Wanted::All(tap) = &mut wanted {
             tap(Tap::Embed(&acts.x[..n * self.spec.width]));
         }
-        let mut pending: Option<Option<&Vector>> = None;
+        let mut pending = None;
         for (i, (spec, layer)) in self.spec.layers.iter().zip(&self.weights.layers).enumerate() {
             cx.check_cancelled()?;
             let start = cache.len();
             self.attend(cx, acts, cache.layer_mut(i), spec, layer, pending, (start, n));
             self.feed_forward(cx, acts, spec, layer, n);
-            pending = Some(layer.post_ffn_norm.as_ref());
+            pending = Some(Join::new(spec, layer.post_ffn_norm.as_ref()));
             if let Wanted::All(tap) = &mut wanted {
                 self.join(cx, acts, pending.take(), 0..n);
                 tap(Tap::Layer(i, &acts.x[..n * self.spec.width]));
@@ -136,18 +136,15 @@ impl Decoder {
         &self,
         cx: &Context<'_>,
         acts: &mut Activations,
-        pending: Option<Option<&Vector>>,
+        pending: Option<Join<'_>>,
         range: std::ops::Range<usize>,
     ) {
-        let (Some(post), width) = (pending, self.spec.width) else {
+        let (Some(join), width) = (pending, self.spec.width) else {
             return;
         };
         let at = range.start * width..range.end * width;
         let parts = (Rows::new(&mut acts.x[at.clone()], width), Rows::new(&mut acts.out[at], width));
-        let eps = self.spec.head.eps;
-        cx.pool.rows(&mut acts.locals, range.len(), parts, |_, _, (x, out)| {
-            add_output(cx.kernels, x, out, post, eps);
-        });
+        cx.pool.rows(&mut acts.locals, range.len(), parts, |_, _, (x, out)| join.add(cx.kernels, x, out));
     }
 
     /// Attention: `out = o(attention(norm(x)))`, after adding what the previous layer left pending.
@@ -158,7 +155,7 @@ impl Decoder {
         cache: &mut LayerCache,
         spec: &LayerSpec,
         layer: &Layer,
-        pending: Option<Option<&Vector>>,
+        pending: Option<Join<'_>>,
         (start, n): (usize, usize),
     ) {
         let (kernels, width, eps, a) = (cx.kernels, self.spec.width, spec.norm.eps, &spec.attention);
@@ -168,10 +165,10 @@ impl Decoder {
         let parts = (Rows::new(x, width), Rows::new(out, width));
         let formats = formats(&[&layer.q, &layer.k, &layer.v]);
         input.fill((kernels, cx.pool, locals), (n, width), formats, parts, |_, (x, out), h| {
-            if let Some(post) = pending {
-                add_output(kernels, x, out, post, eps);
+            if let Some(join) = pending {
+                join.add(kernels, x, out);
             }
-            kernels.rms_norm(h, x, layer.attn_norm.get(), eps);
+            norm(kernels, h, x, layer.attn_norm.as_ref(), eps);
         });
 
         // q, k, v = products of h.
@@ -180,17 +177,16 @@ impl Decoder {
         linear::products(cx, locals, input, (n, width), qkv);
 
         // Per position: norm, rotate and scale queries; norm, rotate and store keys; store values.
-        let table = &rope[a.rope];
         let (k_cache, v_cache) = cache.rows_mut(start);
         let parts =
             (Rows::new(q, a.q_row()), Rows::new(k, a.kv_row()), Rows::new(v, a.kv_row()), k_cache, v_cache);
-        let dims = self.spec.ropes[a.rope].dims;
+        let turning = a.rope.map(|i| (&rope[i], self.spec.ropes[i]));
         cx.pool.rows(locals, n, parts, |_, t, (q, k, v, k_cache, v_cache)| {
-            let angles = &table[t * dims..(t + 1) * dims];
+            let turn = turning.map(|(table, r)| (&table[t * r.dims..(t + 1) * r.dims], r.pairing));
             let norms = layer.qk_norm.as_ref();
-            self.prepare_heads(kernels, spec, q, norms.map(|n| n.0.get()), angles);
+            prepare_heads(kernels, spec, q, norms.map(|n| n.0.get()), turn);
             kernels.scale(q, a.scale);
-            self.prepare_heads(kernels, spec, k, norms.map(|n| n.1.get()), angles);
+            prepare_heads(kernels, spec, k, norms.map(|n| n.1.get()), turn);
             store(kernels, k, k_cache);
             store(kernels, v, v_cache);
         });
@@ -203,24 +199,6 @@ impl Decoder {
         // out = o(h).
         let out = &mut out[..n * width];
         linear::products(cx, locals, input, (n, a.q_row()), [(&layer.o, out)]);
-    }
-
-    /// Norms (if the model has them) and rotates each head of a row.
-    fn prepare_heads(
-        &self,
-        kernels: &Kernels,
-        spec: &LayerSpec,
-        row: &mut [f32],
-        norm: Option<&[f32]>,
-        angles: &[f32],
-    ) {
-        let AttentionSpec { head_dim, rope, .. } = spec.attention;
-        for head in row.chunks_exact_mut(head_dim) {
-            if let Some(norm) = norm {
-                kernels.rms_norm_inplace(head, norm, spec.norm.eps);
-            }
-            kernels.rope(head, angles, self.spec.ropes[rope].pairing);
-        }
     }
 
     /// Feed-forward block: `x += attention's output; out = down(act(gate(norm(x))) * up(norm(x)))`.
@@ -239,9 +217,10 @@ impl Decoder {
         // x += attention's output; h = norm(x), quantised for gate and up together.
         let parts = (Rows::new(x, width), Rows::new(out, width));
         let shared = formats(&[&layer.gate, &layer.up]);
+        let join = Join::new(spec, layer.post_attn_norm.as_ref());
         input.fill((kernels, cx.pool, locals), (n, width), shared, parts, |_, (x, out), h| {
-            add_output(kernels, x, out, layer.post_attn_norm.as_ref(), eps);
-            kernels.rms_norm(h, x, layer.ffn_norm.get(), eps);
+            join.add(kernels, x, out);
+            norm(kernels, h, x, layer.ffn_norm.as_ref(), eps);
         });
 
         // gate, up = products of h.
@@ -266,7 +245,7 @@ impl Decoder {
         &self,
         cx: &Context<'_>,
         acts: &mut Activations,
-        pending: Option<Option<&Vector>>,
+        pending: Option<Join<'_>>,
         t: usize,
         tap: &mut dyn FnMut(Tap<'_>),
     ) {
@@ -290,12 +269,63 @@ impl Decoder {
     }
 }
 
-/// `x += out`, through the norm that follows the block if the model has one.
-fn add_output(kernels: &Kernels, x: &mut [f32], out: &mut [f32], post: Option<&Vector>, eps: f32) {
-    if let Some(post) = post {
-        kernels.rms_norm_inplace(out, post.get(), eps);
+/// How a block's output joins the residual stream.
+#[derive(Clone, Copy)]
+struct Join<'a> {
+    post: Option<&'a Vector>,
+    eps: f32,
+    scale: f32,
+}
+
+impl<'a> Join<'a> {
+    fn new(spec: &LayerSpec, post: Option<&'a Vector>) -> Self {
+        Self { post, eps: spec.norm.eps, scale: spec.residual_scale }
     }
-    kernels.add(x, out);
+
+    /// `x += norm(out) * scale`, without the norm if the model has none there.
+    fn add(self, kernels: &Kernels, x: &mut [f32], out: &mut [f32]) {
+        if let Some(post) = self.post {
+            kernels.rms_norm_inplace(out, post.get(), self.eps);
+        }
+        if self.scale != 1.0 {
+            kernels.scale(out, self.scale);
+        }
+        kernels.add(x, out);
+    }
+}
+
+/// `h = norm(x)`, or `x` itself if the model has no norm there.
+fn norm(kernels: &Kernels, h: &mut [f32], x: &[f32], weight: Option<&Vector>, eps: f32) {
+    match weight {
+        Some(weight) => kernels.rms_norm(h, x, weight.get(), eps),
+        None => h.copy_from_slice(x),
+    }
+}
+
+/// Norms and rotates the heads of a row of queries or keys, as far as the model does that. `turn` holds the position's
+/// cosines and sines.
+fn prepare_heads(
+    kernels: &Kernels,
+    spec: &LayerSpec,
+    row: &mut [f32],
+    norm: Option<&[f32]>,
+    turn: Option<(&[f32], RopePairing)>,
+) {
+    let AttentionSpec { head_dim, qk_norm, .. } = spec.attention;
+    if let (QkNorm::Row, Some(norm)) = (qk_norm, norm) {
+        kernels.rms_norm_inplace(row, norm, spec.norm.eps);
+    }
+    for head in row.chunks_exact_mut(head_dim) {
+        if let (QkNorm::Head, Some(norm)) = (qk_norm, norm) {
+            kernels.rms_norm_inplace(head, norm, spec.norm.eps);
+        }
+        if let Some((angles, pairing)) = turn {
+            kernels.rope(head, angles, pairing);
+        }
+        if let (QkNorm::HeadRotated, Some(norm)) = (qk_norm, norm) {
+            kernels.rms_norm_inplace(head, norm, spec.norm.eps);
+        }
+    }
 }
 
 /// Writes one row of keys or values as the cache keeps them.

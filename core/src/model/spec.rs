@@ -31,6 +31,8 @@ pub struct ModelSpec {
 pub struct LayerSpec {
     /// Normalisation around the two blocks.
     pub norm: NormSpec,
+    /// Each block's output is multiplied with this before it is added to the residual stream.
+    pub residual_scale: f32,
     /// Attention.
     pub attention: AttentionSpec,
     /// Feed-forward block.
@@ -53,6 +55,21 @@ pub enum NormPlacement {
     Pre,
     /// Before each block, and on each block's output before it is added to the residual stream.
     PrePost,
+    /// Only on each block's output.
+    Post,
+}
+
+/// RMS norms of queries and keys.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum QkNorm {
+    /// None.
+    None,
+    /// Of each head, before rotation.
+    Head,
+    /// Of each head, after rotation.
+    HeadRotated,
+    /// Of all heads together, before rotation.
+    Row,
 }
 
 /// Whether a product has a bias.
@@ -73,14 +90,14 @@ pub struct AttentionSpec {
     pub kv_heads: usize,
     /// Elements per head, for queries, keys and values.
     pub head_dim: usize,
-    /// RMS norm of each query and key head before rotation.
-    pub qk_norm: bool,
+    /// Norms of queries and keys.
+    pub qk_norm: QkNorm,
     /// Biases of the query, key and value products.
     pub qkv_bias: Bias,
     /// Positions looked back on, itself included; `None` for all.
     pub window: Option<usize>,
-    /// Index into [`ModelSpec::ropes`].
-    pub rope: usize,
+    /// Index into [`ModelSpec::ropes`]; `None` if positions are not encoded here.
+    pub rope: Option<usize>,
     /// Scores are multiplied with this.
     pub scale: f32,
     /// Scores are squashed to `cap * tanh(s / cap)`.

@@ -6,7 +6,7 @@
 
 use std::collections::HashSet;
 
-use super::spec::{AttentionSpec, Bias, FfnSpec, ModelSpec, NormPlacement};
+use super::spec::{AttentionSpec, Bias, FfnSpec, ModelSpec, NormPlacement, QkNorm};
 use crate::error::{Error, ErrorKind, Result};
 use crate::gguf::{Bytes, TensorInfo, TensorTable};
 use crate::quant::QuantType;
@@ -30,7 +30,7 @@ pub(crate) struct Weights {
 #[derive(Debug)]
 pub(crate) struct Layer {
     /// `[width]`.
-    pub(crate) attn_norm: Vector,
+    pub(crate) attn_norm: Option<Vector>,
     /// `[q_row, width]`.
     pub(crate) q: Linear,
     /// `[kv_row, width]`.
@@ -39,12 +39,12 @@ pub(crate) struct Layer {
     pub(crate) v: Linear,
     /// `[width, q_row]`.
     pub(crate) o: Linear,
-    /// `[head_dim]` each.
+    /// `[head_dim]` each, or `[q_row]` and `[kv_row]`.
     pub(crate) qk_norm: Option<(Vector, Vector)>,
     /// `[width]`, on the attention's output.
     pub(crate) post_attn_norm: Option<Vector>,
     /// `[width]`.
-    pub(crate) ffn_norm: Vector,
+    pub(crate) ffn_norm: Option<Vector>,
     /// `[hidden, width]`.
     pub(crate) gate: Linear,
     /// `[hidden, width]`.
@@ -66,6 +66,14 @@ pub(crate) struct Linear {
 }
 
 impl Linear {
+    /// Rows `first..first + rows` of this matrix, which has them.
+    fn part(&self, first: usize, rows: usize) -> Self {
+        let row = self.bytes.len() / self.rows;
+        let bytes = self.bytes.slice(first * row..(first + rows) * row).expect("rows of this matrix");
+        let bias = self.bias.as_ref().map(|b| Vector::Decoded(b.get()[first..first + rows].to_vec()));
+        Self { bytes, ty: self.ty, rows, cols: self.cols, bias }
+    }
+
     /// `[rows, cols]`.
     pub(crate) fn mat(&self) -> QMatRef<'_> {
         QMatRef::new(self.ty, self.rows, self.cols, &self.bytes)
@@ -153,23 +161,44 @@ impl Weights {
             let AttentionSpec { head_dim, qk_norm, qkv_bias, .. } = layer.attention;
             let (q_row, kv_row) = (layer.attention.q_row(), layer.attention.kv_row());
             let FfnSpec::Gated { hidden, .. } = layer.ffn;
-            let post = layer.norm.placement == NormPlacement::PrePost;
+            let pre = layer.norm.placement != NormPlacement::Post;
+            let post = layer.norm.placement != NormPlacement::Pre;
+            let norms = match qk_norm {
+                QkNorm::None => None,
+                QkNorm::Head | QkNorm::HeadRotated => Some((head_dim, head_dim)),
+                QkNorm::Row => Some((q_row, kv_row)),
+            };
+            let [q, k, v] = b.split(
+                &name("attn_qkv"),
+                [&name("attn_q"), &name("attn_k"), &name("attn_v")],
+                [q_row, kv_row, kv_row],
+                width,
+                qkv_bias,
+            )?;
+            let [gate, up] = b.split(
+                &name("ffn_up"),
+                [&name("ffn_gate"), &name("ffn_up")],
+                [hidden; 2],
+                width,
+                Bias::IfPresent,
+            )?;
             layers.push(Layer {
-                attn_norm: b.vector(&name("attn_norm.weight"), width)?,
-                q: b.linear(&name("attn_q"), q_row, width, qkv_bias)?,
-                k: b.linear(&name("attn_k"), kv_row, width, qkv_bias)?,
-                v: b.linear(&name("attn_v"), kv_row, width, qkv_bias)?,
+                attn_norm: b.vector_if(pre, &name("attn_norm.weight"), width)?,
+                q,
+                k,
+                v,
                 o: b.linear(&name("attn_output"), width, q_row, Bias::IfPresent)?,
-                qk_norm: if qk_norm {
-                    let q = b.vector(&name("attn_q_norm.weight"), head_dim)?;
-                    Some((q, b.vector(&name("attn_k_norm.weight"), head_dim)?))
-                } else {
-                    None
+                qk_norm: match norms {
+                    Some((q, k)) => {
+                        let q = b.vector(&name("attn_q_norm.weight"), q)?;
+                        Some((q, b.vector(&name("attn_k_norm.weight"), k)?))
+                    }
+                    None => None,
                 },
                 post_attn_norm: b.vector_if(post, &name("post_attention_norm.weight"), width)?,
-                ffn_norm: b.vector(&name("ffn_norm.weight"), width)?,
-                gate: b.linear(&name("ffn_gate"), hidden, width, Bias::IfPresent)?,
-                up: b.linear(&name("ffn_up"), hidden, width, Bias::IfPresent)?,
+                ffn_norm: b.vector_if(pre, &name("ffn_norm.weight"), width)?,
+                gate,
+                up,
                 down: b.linear(&name("ffn_down"), width, hidden, Bias::IfPresent)?,
                 post_ffn_norm: b.vector_if(post, &name("post_ffw_norm.weight"), width)?,
             });
@@ -191,8 +220,7 @@ impl Weights {
     /// Heap bytes of vectors that had to be decoded.
     pub(crate) fn heap_bytes(&self) -> usize {
         let of_layer = |l: &Layer| {
-            let norms =
-                [Some(&l.attn_norm), Some(&l.ffn_norm), l.post_attn_norm.as_ref(), l.post_ffn_norm.as_ref()];
+            let norms = [&l.attn_norm, &l.ffn_norm, &l.post_attn_norm, &l.post_ffn_norm];
             let qk = l.qk_norm.iter().flat_map(|(q, k)| [q, k]);
             let vectors: usize = norms.into_iter().flatten().chain(qk).map(Vector::heap_bytes).sum();
             vectors + size_of::<Layer>()
@@ -225,6 +253,34 @@ impl<'a> Binder<'a> {
             Bias::IfPresent => self.optional_vector(&bias_name, rows)?,
         };
         Ok(linear)
+    }
+
+    /// Matrices of `rows` each over the same input: one tensor each (`names`), or one that holds them all (`fused`), told
+    /// apart by whether the first has a tensor of its own.
+    fn split<const N: usize>(
+        &mut self,
+        fused: &str,
+        names: [&str; N],
+        rows: [usize; N],
+        cols: usize,
+        bias: Bias,
+    ) -> Result<[Linear; N]> {
+        let mut parts = Vec::with_capacity(N);
+        if self.tensors.get(&format!("{}.weight", names[0])).is_some() {
+            for (name, rows) in names.iter().zip(rows) {
+                parts.push(self.linear(name, rows, cols, bias)?);
+            }
+        } else if self.tensors.get(&format!("{fused}.weight")).is_some() {
+            let whole = self.linear(fused, rows.iter().sum(), cols, Bias::IfPresent)?;
+            let mut first = 0;
+            for rows in rows {
+                parts.push(whole.part(first, rows));
+                first += rows;
+            }
+        } else {
+            return Err(missing(&format!("{}.weight", names[0])));
+        }
+        Ok(parts.try_into().unwrap_or_else(|_| unreachable!("one part for each name")))
     }
 
     fn optional_linear(&mut self, name: &str, rows: usize, cols: usize) -> Result<Option<Linear>> {

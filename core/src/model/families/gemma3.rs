@@ -10,7 +10,7 @@ use super::hparams::{Common, Hparams};
 use crate::error::Result;
 use crate::kernels::{Activation, RopePairing};
 use crate::model::spec::{
-    AttentionSpec, Bias, FfnSpec, HeadSpec, LayerSpec, ModelSpec, NormPlacement, NormSpec, RopeSpec,
+    AttentionSpec, Bias, FfnSpec, HeadSpec, LayerSpec, ModelSpec, NormPlacement, NormSpec, QkNorm, RopeSpec,
 };
 
 pub(super) static FAMILY: Family =
@@ -35,21 +35,21 @@ fn spec(h: &Hparams<'_>) -> Result<ModelSpec> {
     };
     let sliding_base = h.optional("rope.freq_base_swa")?.unwrap_or(10_000.0);
     let sliding_base = h.number("rope.freq_base_swa", sliding_base, |b| b > 1.0)?;
-    let softcap = h.optional("final_logit_softcapping")?;
-    let softcap = softcap.map(|cap| h.number("final_logit_softcapping", cap, |c| c > 0.0)).transpose()?;
+    let softcap = h.softcap("final_logit_softcapping")?;
     let layer = |i: usize| {
         let global = (i + 1).is_multiple_of(pattern);
         let per_query = if c.layers == LAYERS_OF_27B { c.width / c.heads[i] } else { c.head_dim };
         LayerSpec {
             norm: NormSpec { eps: c.eps, placement: NormPlacement::PrePost },
+            residual_scale: 1.0,
             attention: AttentionSpec {
                 heads: c.heads[i],
                 kv_heads: c.kv_heads[i],
                 head_dim: c.head_dim,
-                qk_norm: true,
+                qk_norm: QkNorm::Head,
                 qkv_bias: Bias::IfPresent,
                 window: (!global).then_some(window),
-                rope: if global { GLOBAL } else { SLIDING },
+                rope: Some(if global { GLOBAL } else { SLIDING }),
                 scale: 1.0 / (per_query as f32).sqrt(),
                 softcap: None,
             },

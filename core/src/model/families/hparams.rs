@@ -4,7 +4,7 @@ use crate::error::{Error, ErrorKind, Result};
 use crate::gguf::{FromValue, Metadata};
 use crate::kernels::{Activation, RopePairing};
 use crate::model::spec::{
-    AttentionSpec, Bias, FfnSpec, HeadSpec, LayerSpec, ModelSpec, NormPlacement, NormSpec, RopeSpec,
+    AttentionSpec, Bias, FfnSpec, HeadSpec, LayerSpec, ModelSpec, NormPlacement, NormSpec, QkNorm, RopeSpec,
 };
 
 /// Largest value accepted for any width, count of heads, or hidden size. The largest published models stay below a
@@ -132,6 +132,39 @@ impl<'a> Hparams<'a> {
         }
     }
 
+    /// Which layers have a sliding window, and its size: `attention.sliding_window_pattern` says so as an array of bools,
+    /// or as a number `n` for all but every `n`th; without it that number is `every`. Empty windows are none at all.
+    ///
+    /// # Errors
+    /// `Shape` or `Limit`, naming the key.
+    pub(super) fn windows(&self, layers: usize, every: usize) -> Result<Vec<Option<usize>>> {
+        let Some(window) = self.optional::<usize>("attention.sliding_window")?.filter(|&w| w > 0) else {
+            return Ok(vec![None; layers]);
+        };
+        let window = self.in_range("attention.sliding_window", window, MAX_CONTEXT)?;
+        let name = "attention.sliding_window_pattern";
+        let is_array = self.metadata.get(&self.key(name)).is_some_and(|v| v.as_array().is_some());
+        let sliding: Vec<bool> = if is_array {
+            self.metadata.per_layer(&self.key(name), layers)?.unwrap_or_default()
+        } else {
+            let every = self.optional_size(name)?.unwrap_or(every);
+            (1..=layers).map(|i| !i.is_multiple_of(every)).collect()
+        };
+        Ok(sliding.into_iter().map(|sliding| sliding.then_some(window)).collect())
+    }
+
+    /// A finite number that multiplies or divides: `default` if absent, never 0.
+    pub(super) fn factor(&self, name: &str, default: f32) -> Result<f32> {
+        let value = self.optional(name)?.unwrap_or(default);
+        self.number(name, value, |f| f != 0.0)
+    }
+
+    /// A cap of logits or scores: above 0.
+    pub(super) fn softcap(&self, name: &str) -> Result<Option<f32>> {
+        let cap: Option<f32> = self.optional(name)?;
+        cap.map(|cap| self.number(name, cap, |c| c > 0.0)).transpose()
+    }
+
     /// Refuses experts: this version runs dense models of this architecture.
     pub(super) fn refuse_experts(&self) -> Result<()> {
         let name = "expert_count";
@@ -212,14 +245,15 @@ impl Common {
         };
         let layer = |i: usize| LayerSpec {
             norm: NormSpec { eps: self.eps, placement: NormPlacement::Pre },
+            residual_scale: 1.0,
             attention: AttentionSpec {
                 heads: self.heads[i],
                 kv_heads: self.kv_heads[i],
                 head_dim: self.head_dim,
-                qk_norm: false,
+                qk_norm: QkNorm::None,
                 qkv_bias,
                 window: None,
-                rope: 0,
+                rope: Some(0),
                 scale: 1.0 / (self.head_dim as f32).sqrt(),
                 softcap: None,
             },
@@ -247,11 +281,13 @@ pub(super) fn check(spec: &ModelSpec) -> Result<()> {
         if a.heads == 0 || a.kv_heads == 0 || a.heads % a.kv_heads != 0 {
             return fail(i, format!("{} heads cannot share {} key/value heads", a.heads, a.kv_heads));
         }
-        let Some(rope) = spec.ropes.get(a.rope) else {
-            return fail(i, "no such rotary encoding".to_owned());
-        };
-        if rope.dims == 0 || rope.dims % 2 != 0 || rope.dims > a.head_dim {
-            return fail(i, format!("{} rotated dimensions in heads of {}", rope.dims, a.head_dim));
+        if let Some(rope) = a.rope {
+            let Some(rope) = spec.ropes.get(rope) else {
+                return fail(i, "no such rotary encoding".to_owned());
+            };
+            if rope.dims == 0 || rope.dims % 2 != 0 || rope.dims > a.head_dim {
+                return fail(i, format!("{} rotated dimensions in heads of {}", rope.dims, a.head_dim));
+            }
         }
         let sizes = [a.q_row(), a.kv_row(), layer.ffn.hidden(), a.head_dim, spec.width];
         if sizes.iter().any(|&s| s == 0 || s > MAX_SIZE) {

@@ -3,10 +3,20 @@
 //! A family is one file here and one line in [`FAMILIES`]. It states facts of its architecture; behaviour lives in
 //! the blocks. See `docs/adding-a-model.md`.
 
+mod exaone4;
+mod gemma;
+mod gemma2;
 mod gemma3;
+mod glm4;
+mod granite;
 mod hparams;
+mod hunyuan;
+mod internlm2;
 mod llama;
+mod olmo2;
 mod qwen2;
+mod qwen3;
+mod smollm3;
 
 use self::hparams::Hparams;
 use super::spec::ModelSpec;
@@ -24,7 +34,21 @@ pub(crate) struct Family {
 }
 
 /// Every family, alphabetically.
-static FAMILIES: &[&Family] = &[&gemma3::FAMILY, &llama::FAMILY, &qwen2::FAMILY];
+static FAMILIES: &[&Family] = &[
+    &exaone4::FAMILY,
+    &gemma::FAMILY,
+    &gemma2::FAMILY,
+    &gemma3::FAMILY,
+    &glm4::FAMILY,
+    &granite::FAMILY,
+    &hunyuan::FAMILY,
+    &internlm2::FAMILY,
+    &llama::FAMILY,
+    &olmo2::FAMILY,
+    &qwen2::FAMILY,
+    &qwen3::FAMILY,
+    &smollm3::FAMILY,
+];
 
 /// The architectures that this version runs, with the models that use them.
 pub fn supported_architectures() -> impl Iterator<Item = (&'static str, &'static str)> {
