@@ -10,7 +10,7 @@ CARGO  = cargo --locked
 XTASK  = $(CARGO) xtask
 SISKIN = $(CARGO) run --quiet --release --package siskin-cli --
 
-.PHONY: help demo test lint unit conformance bench compare arm models
+.PHONY: help demo test lint unit conformance bench compare arm models python swift ios
 
 help: ## This list
 	@grep -E '^[a-z]+:.*## ' $(MAKEFILE_LIST) | sed 's/:.*## /\t/' | expand -t 14
@@ -55,3 +55,12 @@ bench: ## Measure speed and memory of the small models
 
 arm: ## Cross-build and run the tests as three ARM processors (root, Debian)
 	.ci/arm
+
+python: ## Build the Python wheel and run its tests
+	.ci/python
+
+swift: ## Build the Swift package and run its tests (root on Debian the first time, or swiftc in PATH)
+	.ci/swift
+
+ios: ## Compile for Apple's systems and check the XCFramework (root, Debian)
+	.ci/ios
