@@ -19,7 +19,7 @@ cd "$root"
 flags=()
 for target in $targets; do flags+=(--target "$target"); done
 # One pass for all: what runs at build time is compiled once.
-cargo rustc --quiet --locked --profile apple --package siskin-bindings --lib --crate-type staticlib \
+cargo rustc --quiet --locked --profile bindings --package siskin-bindings --lib --crate-type staticlib \
     -Zbuild-std=std,panic_unwind "${flags[@]}"
 
 # The parts of an XCFramework: folder, platform, variant, targets.
@@ -30,7 +30,7 @@ part() { # folder platform variant target..
     shift 3
     for target in "$@"; do
         [[ " $targets " == *" $target "* ]] || continue
-        archives+=("$CARGO_TARGET_DIR/$target/apple/libsiskin_bindings.a")
+        archives+=("$CARGO_TARGET_DIR/$target/bindings/libsiskin_bindings.a")
         archs+=("$(sed 's/aarch64/arm64/; s/-.*//' <<<"$target")")
     done
     [ ${#archives[@]} -gt 0 ] || return 0

@@ -26,13 +26,13 @@ targets=(aarch64-apple-ios aarch64-apple-ios-sim x86_64-apple-ios aarch64-apple-
 rustup target add "${targets[@]}"
 cd "$root"
 for target in "${targets[@]}"; do
-    cargo rustc --locked --profile apple --package siskin-bindings --lib --crate-type staticlib --target "$target"
+    cargo rustc --locked --profile bindings --package siskin-bindings --lib --crate-type staticlib --target "$target"
 done
 
 built=${CARGO_TARGET_DIR:-$root/target}
 work=$(mktemp -d)
 trap 'rm -rf "$work"' EXIT
-archive() { echo "$built/$1/apple/libsiskin_bindings.a"; }
+archive() { echo "$built/$1/bindings/libsiskin_bindings.a"; }
 mkdir -p "$work"/{device,simulator,mac} "$work/headers/SiskinFFI"
 cp bindings/swift/Sources/SiskinFFI/SiskinFFI.h bindings/swift/apple/module.modulemap "$work/headers/SiskinFFI/"
 cp "$(archive aarch64-apple-ios)" "$work/device/libsiskin.a"
