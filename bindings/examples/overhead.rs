@@ -5,7 +5,9 @@
 
 use std::time::Instant;
 
-use siskin::{Batch, Event, Flow, GenerateOptions, Model, ModelOptions, Prompt, SamplerConfig, SharedSession};
+use siskin::{
+    Batch, Event, Flow, GenerateOptions, Model, ModelOptions, Prompt, SamplerConfig, SharedSession,
+};
 
 fn main() -> siskin::Result<()> {
     let mut args = std::env::args().skip(1);
