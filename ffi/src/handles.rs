@@ -164,6 +164,10 @@ fn take(ptr: *const c_void, kind: Kind) -> Option<Object> {
     write(|table| {
         let place = table.places.get_mut(handle.place).filter(|p| p.owner == handle.owner)?;
         let object = place.object.take()?;
+        if kind == Kind::Job {
+            // Cancels the job, and lets its handle cancel nothing any more; before the place can get a new owner.
+            cell(handle.bits() as u64).store(0, Ordering::Relaxed);
+        }
         place.owner = (place.owner + 1) & (u32::MAX >> (32 - OWNER_BITS));
         table.free.push(handle.place);
         Some(object)

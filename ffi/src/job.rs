@@ -325,8 +325,5 @@ pub extern "C" fn siskin_job_cancel(job: *const siskin_job) -> siskin_result {
 /// Frees a job. NULL is fine. If it runs it is cancelled and ends by itself: this never waits. Events that it gave are gone.
 #[unsafe(no_mangle)]
 pub extern "C" fn siskin_job_free(job: *mut siskin_job) -> siskin_result {
-    boundary!({
-        handles::cancel(job.cast());
-        handles::free(job.cast(), Kind::Job)
-    })
+    boundary!({ handles::free(job.cast(), Kind::Job) })
 }
