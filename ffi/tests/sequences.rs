@@ -4,7 +4,6 @@
 #![allow(clippy::unwrap_used, reason = "a panic is a failure")]
 
 #[path = "../../core/tests/common/mod.rs"]
-#[allow(dead_code, reason = "shared with the tests of the core")]
 mod common;
 
 use siskin_ffi::chat::siskin_prompt;
