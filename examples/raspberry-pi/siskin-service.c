@@ -49,15 +49,14 @@ static bool on_event(void *userdata, const siskin_event *event) {
 }
 
 static siskin_message message(const char *role, const char *text, size_t len) {
-    return (siskin_message){.size = sizeof(siskin_message), .role = role, .role_len = strlen(role), .content = text, .content_len = len};
+    return (siskin_message){sizeof(siskin_message), 0, role, strlen(role), text, len, NULL, 0};
 }
 
 /* One conversation, to the end of the input. */
 static void serve(siskin_model *model, FILE *in, FILE *out) {
-    static const char system[] = "You are a helpful assistant.";
     static char line[8192];
     const char *limit = getenv("SISKIN_TOKENS");
-    siskin_message messages[MAX_MESSAGES] = {message("system", system, sizeof system - 1)};
+    siskin_message messages[MAX_MESSAGES] = {message("system", "You are a helpful assistant.", 28)};
     siskin_chat chat = {.size = sizeof chat, .messages = messages, .message_count = 1, .add_generation_prompt = 1};
     const siskin_prompt prompt = {.size = sizeof prompt, .chat = &chat};
     siskin_generate_options options = {.size = sizeof options};
@@ -75,9 +74,7 @@ static void serve(siskin_model *model, FILE *in, FILE *out) {
         messages[chat.message_count++] = message("user", strdup(line), strcspn(line, "\n"));
         result = siskin_job_new(session, &prompt, &options, &job, NULL);
         current = job;
-        if (result == SISKIN_RESULT_OK) {
-            result = siskin_job_run(job, on_event, &a, NULL, NULL);
-        }
+        result = result != SISKIN_RESULT_OK ? result : siskin_job_run(job, on_event, &a, NULL, NULL);
         siskin_job_free(job);
         fclose(a.text);
         messages[chat.message_count++] = message("assistant", text, len);
@@ -88,9 +85,7 @@ static void serve(siskin_model *model, FILE *in, FILE *out) {
         fflush(out);
     }
     siskin_session_free(session);
-    while (chat.message_count > 1) {
-        free((char *)messages[--chat.message_count].content);
-    }
+    while (chat.message_count > 1) free((char *)messages[--chat.message_count].content);
 }
 
 int main(int argc, char **argv) {
@@ -110,9 +105,7 @@ int main(int argc, char **argv) {
     } else {
         const int listener = socket(AF_UNIX, SOCK_STREAM, 0);
         unlink(strcpy(address.sun_path, argv[2]));
-        if (bind(listener, (struct sockaddr *)&address, sizeof address) != 0 || listen(listener, 8) != 0) {
-            return perror(argv[2]), 1;
-        }
+        if (bind(listener, (struct sockaddr *)&address, sizeof address) != 0 || listen(listener, 8) != 0) return perror(argv[2]), 1;
         for (int fd; !stopping && (fd = accept(listener, NULL, NULL)) >= 0;) {
             FILE *in = fdopen(fd, "r"), *out = fdopen(dup(fd), "w");
             serve(model, in, out);

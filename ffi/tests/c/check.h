@@ -12,6 +12,7 @@
 
 /* A check that goes on after a failure. */
 #define CHECK(condition) check_that((condition) ? true : false, #condition, __FILE__, __LINE__)
+#define FAIL(what) check_that(false, what, __FILE__, __LINE__)
 /* That a call gave this result. */
 #define GIVES(result, call) check_result((uint32_t)(result), (uint32_t)(call), #call, __FILE__, __LINE__)
 #define WORKS(call) GIVES(SISKIN_RESULT_OK, call)
@@ -29,6 +30,8 @@ bool check_result(uint32_t want, uint32_t got, const char *what, const char *fil
 #define SCRIPT_TOKENS 15
 extern const uint32_t script_tokens[SCRIPT_TOKENS];
 extern const char *model_path;
+/* 1, or more where everything is slow (SISKIN_TEST_SLOW in the environment: valgrind). */
+extern double slack;
 
 siskin_model *open_model(void);
 siskin_session *new_session(const siskin_model *model);

@@ -53,7 +53,7 @@ void test_handles(void) {
         siskin_error *again = NULL;
         if (siskin_model_open_path("", 0, NULL, &other, &again) == SISKIN_RESULT_OK || again == error ||
             siskin_error_free(error) != SISKIN_RESULT_INVALID_HANDLE || siskin_error_free(again) != SISKIN_RESULT_OK) {
-            CHECK(!"a freed handle came back");
+            FAIL("a freed handle came back");
             break;
         }
     }

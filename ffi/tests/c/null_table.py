@@ -20,7 +20,7 @@ HANDLES = ["model", "session", "job", "error", "text", "tokens"]
 
 # A good value for an argument of each type.
 VALUES = {
-    "_Bool *": "&t.flag", "_Bool": "false", "const char *": '"x"', "const uint8_t *": '(const uint8_t *)"x"', "const uint32_t *": "script_tokens",
+    "const char *": '"x"', "const uint8_t *": '(const uint8_t *)"x"', "const uint32_t *": "script_tokens",
     "siskin_event_fn": "hear_nothing", "siskin_release_fn": "NULL", "void *": "NULL",
     "int32_t": "-1", "int64_t": "0", "uint32_t": "1", "uint64_t": "1", "size_t": "1", "bool": "false",
     "const siskin_prompt *": "&t.prompt", "const siskin_chat *": "&t.chat",
@@ -45,7 +45,7 @@ def parameters(text):
     """[(type, name)] of a parameter list."""
     out = []
     for part in [] if text.strip() in ("", "void") else text.split(","):
-        m = re.fullmatch(r"(.*?)(\w+)", re.sub(r"\bstruct |\benum ", "", part.strip()))
+        m = re.fullmatch(r"(.*?)(\w+)", re.sub(r"\bstruct |\benum ", "", part.strip()).replace("_Bool", "bool"))
         kind = re.sub(r"\s*\*\s*", "*", m.group(1).strip())
         out.append((re.sub(r"(\*+)$", r" \1", kind).replace("**", "**").strip().replace("*const**", " *const **"), m.group(2)))
     return out

@@ -140,9 +140,9 @@ void test_sizes(void) {
     generate_options.bias_values = (const float *)(const void *)script_tokens;
     GIVES(SISKIN_RESULT_INVALID_ARGUMENT, siskin_job_new(session, &prompt, &generate_options, &job, NULL));
     WORKS(siskin_session_options_init((session_options.size = (uint32_t)sizeof session_options, &session_options)));
-    session_options.batch = UINT64_MAX;
+    session_options.context = UINT64_MAX;
     GIVES(SISKIN_RESULT_INVALID_ARGUMENT, siskin_session_new(model, &session_options, &other, NULL));
-    session_options.batch = 16;
+    session_options.context = 16;
     session_options.kv_type = 99;
     GIVES(SISKIN_RESULT_INVALID_ARGUMENT, siskin_session_new(model, &session_options, &other, NULL));
 
