@@ -12,7 +12,10 @@ use std::ffi::{c_char, c_void};
 use std::time::Instant;
 
 use siskin::tokenizer::TokenId;
-use siskin::{Batch, Event, Flow, GenerateOptions, Model, ModelOptions, Prompt, SamplerConfig, SessionOptions, SharedSession};
+use siskin::{
+    Batch, Event, Flow, GenerateOptions, Model, ModelOptions, Prompt, SamplerConfig, SessionOptions,
+    SharedSession,
+};
 use siskin_ffi as _; // the functions below
 
 const TOKENS: usize = 512;
@@ -107,7 +110,9 @@ struct Heard {
 impl Heard {
     fn event(&mut self, event: Event<'_>) {
         match event {
-            Event::Token { id, .. } => (self.tokens, self.ids) = (self.tokens + 1, self.ids + u64::from(id.0)),
+            Event::Token { id, .. } => {
+                (self.tokens, self.ids) = (self.tokens + 1, self.ids + u64::from(id.0))
+            }
             Event::Text(text) => self.text += text.len() as u64,
             Event::Prefill { .. } => {}
         }
@@ -212,10 +217,7 @@ fn c_next(session: *mut c_void) -> (f64, Heard) {
     while !done {
         // SAFETY: as the header says.
         let batch = unsafe {
-            assert_eq!(
-                siskin_job_next(job, -1, &raw mut events, &raw mut count, std::ptr::null_mut()),
-                0
-            );
+            assert_eq!(siskin_job_next(job, -1, &raw mut events, &raw mut count, std::ptr::null_mut()), 0);
             std::slice::from_raw_parts(events, count)
         };
         for &event in batch {
@@ -243,7 +245,8 @@ fn main() {
         return;
     };
     let rounds = args.next().map_or(300, |n| n.parse().expect("a number of rounds"));
-    let model = Model::open(&path, &ModelOptions { threads: Some(1), ..ModelOptions::default() }).expect("opens");
+    let model =
+        Model::open(&path, &ModelOptions { threads: Some(1), ..ModelOptions::default() }).expect("opens");
     let rust = SharedSession::new(&model, &SessionOptions::default()).expect("fits");
     let (mut handle, mut session) = (std::ptr::null_mut(), std::ptr::null_mut());
     // One thread here too: siskin_model_options that say no more than size and threads.
@@ -270,9 +273,8 @@ fn main() {
             }
         }
     }
-    let added = |c: usize, rust: usize| {
-        median(times[c].iter().zip(&times[rust]).map(|(c, rust)| c - rust).collect())
-    };
+    let added =
+        |c: usize, rust: usize| median(times[c].iter().zip(&times[rust]).map(|(c, rust)| c - rust).collect());
     println!("microseconds per token, medians of {rounds} rounds of {TOKENS} tokens:");
     for (name, i) in [("pushed", 0), ("pulled", 2)] {
         let [rust, c] = [i, i + 1].map(|i| median(times[i].clone()));
