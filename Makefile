@@ -10,7 +10,7 @@ CARGO  = cargo --locked
 XTASK  = $(CARGO) xtask
 SISKIN = $(CARGO) run --quiet --release --package siskin-cli --
 
-.PHONY: help demo test lint unit conformance bench compare arm models python swift ios install c
+.PHONY: help demo test lint unit conformance bench compare arm models python swift ios install c kotlin android
 
 help: ## This list
 	@grep -E '^[a-z]+:.*## ' $(MAKEFILE_LIST) | sed 's/:.*## /\t/' | expand -t 14
@@ -71,3 +71,9 @@ swift: ## Build the Swift package and run its tests (root on Debian the first ti
 
 ios: ## Compile for Apple's systems and check the XCFramework (root, Debian)
 	.ci/ios
+
+kotlin: ## Build the Kotlin library, run its tests and the examples, in Kotlin and Java
+	.ci/kotlin
+
+android: kotlin ## Build libsiskin.so for Android and the AAR, run it under emulation (root, Debian)
+	.ci/android

@@ -21,6 +21,7 @@ import kotlinx.coroutines.runBlocking
 val testTokens: Int? = System.getenv("SISKIN_TOKENS")?.toInt()
 
 suspend fun chat(path: String) {
+    val input = System.`in`.bufferedReader() // UTF-8, whatever the system says
     val options = if (testTokens == null) GenerateOptions() else GenerateOptions(testTokens, Sampler.GREEDY)
     Model.load(path, ModelOptions()).use { model ->
         val fit = model.fit()
@@ -29,7 +30,7 @@ suspend fun chat(path: String) {
             val messages = mutableListOf(Message.system("You are a helpful assistant."))
             while (true) {
                 System.err.print("> ")
-                messages += Message.user(readlnOrNull() ?: break)
+                messages += Message.user(input.readLine() ?: break)
                 val answer = StringBuilder()
                 val tokens = mutableListOf<Int>()
                 // The whole conversation each time: what the session has of it already is not computed again.
