@@ -14,6 +14,7 @@ const QUERIES: usize = 16;
 /// The numbers that the buffers' sizes follow from.
 #[derive(Clone, Copy, Debug)]
 pub(crate) struct Sizes {
+    pub(crate) context: usize,
     pub(crate) batch: usize,
     pub(crate) width: usize,
     pub(crate) q_row: usize,
@@ -45,6 +46,7 @@ impl Sizes {
         let most = |f: fn(&super::spec::LayerSpec) -> usize| spec.layers.iter().map(f).max().unwrap_or(1);
         let chunks = context.div_ceil(ATTN_CHUNK) + 1;
         Self {
+            context,
             batch,
             width: spec.width,
             q_row: most(|l| l.attention.q_row()),
@@ -93,6 +95,8 @@ impl Sizes {
 /// The buffers of one session.
 #[derive(Debug)]
 pub(crate) struct Activations {
+    /// Tokens that the session may hold.
+    pub(crate) context: usize,
     /// `[B, width]`: the residual stream.
     pub(crate) x: Vec<f32>,
     /// `[B, width]`: a block's output before it joins the stream.
@@ -162,6 +166,7 @@ impl Activations {
             visible: vec![(0, 0); queries],
         };
         Self {
+            context: s.context,
             x: zeros(s.batch * s.width),
             out: zeros(s.batch * s.width),
             input: Input::new(s),

@@ -6,7 +6,8 @@
 
 use super::activations::{Activations, Formats};
 use super::block::attention::Attention;
-use super::block::{linear, rope};
+use super::block::linear;
+use super::block::rope::Rotation;
 use super::spec::{AttentionSpec, FfnSpec, LayerSpec, ModelSpec, QkNorm};
 use super::weights::{Layer, Linear, Vector, Weights};
 use crate::cancel::CancelToken;
@@ -21,8 +22,8 @@ use crate::threads::Pool;
 pub struct Decoder {
     pub(crate) spec: ModelSpec,
     pub(crate) weights: Weights,
-    /// `[ropes][dims / 2]`: turns per position.
-    frequencies: Vec<Vec<f32>>,
+    /// `[ropes]`.
+    rotations: Vec<Rotation>,
 }
 
 /// What one pass runs on.
@@ -67,9 +68,10 @@ pub(crate) enum Wanted<'a> {
 
 impl Decoder {
     pub(crate) fn new(spec: ModelSpec, weights: Weights) -> Self {
-        let factors = weights.rope_factors.as_ref().map(Vector::get);
-        let frequencies = spec.ropes.iter().map(|r| rope::frequencies(r, factors)).collect();
-        Self { spec, weights, frequencies }
+        let (usual, long) = (weights.rope_factors.as_ref(), weights.long_rope_factors.as_ref());
+        let rotation = |r| Rotation::new(r, usual.map(Vector::get), long.map(Vector::get));
+        let rotations = spec.ropes.iter().map(rotation).collect();
+        Self { spec, weights, rotations }
     }
 
     /// Runs `tokens` (at most a batch, each below `vocab`) at the end of `cache`. After an error the cache holds what
@@ -125,9 +127,10 @@ impl Decoder {
 
     /// Cosines and sines of the batch's positions, for each distinct rotary encoding.
     fn rotations(&self, cx: &Context<'_>, acts: &mut Activations, start: usize, n: usize) {
-        for (frequencies, table) in self.frequencies.iter().zip(&mut acts.rope) {
-            let rows = Rows::new(table, 2 * frequencies.len());
-            cx.pool.rows(&mut acts.locals, n, rows, |_, t, row| rope::angles(frequencies, start + t, row));
+        let context = acts.context;
+        for (rotation, table) in self.rotations.iter().zip(&mut acts.rope) {
+            let rows = Rows::new(table, rotation.dims());
+            cx.pool.rows(&mut acts.locals, n, rows, |_, t, row| rotation.angles(context, start + t, row));
         }
     }
 

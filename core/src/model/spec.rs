@@ -127,8 +127,25 @@ pub struct RopeSpec {
     pub position_divisor: f32,
     /// Which elements form a pair.
     pub pairing: RopePairing,
-    /// Whether the file's `rope_freqs.weight`, if there is one, divides the frequencies.
-    pub file_factors: bool,
+    /// What else divides the frequencies.
+    pub factors: RopeFactors,
+    /// Rotated elements are multiplied with this besides.
+    pub magnitude: f32,
+}
+
+/// Divisors of rotary frequencies that the file has, one for each pair.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum RopeFactors {
+    /// None.
+    None,
+    /// `rope_freqs.weight`, if there is one (Llama 3.1).
+    IfPresent,
+    /// `rope_factors_short.weight` for sessions of at most `original` tokens, `rope_factors_long.weight` for longer ones
+    /// (LongRoPE: Ding et al. 2024). A session keeps to one of them, as keys are cached.
+    ByContext {
+        /// Context that the model was first trained for, in tokens.
+        original: usize,
+    },
 }
 
 /// The feed-forward block.

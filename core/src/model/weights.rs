@@ -6,7 +6,7 @@
 
 use std::collections::HashSet;
 
-use super::spec::{AttentionSpec, Bias, FfnSpec, ModelSpec, NormPlacement, QkNorm};
+use super::spec::{AttentionSpec, Bias, FfnSpec, ModelSpec, NormPlacement, QkNorm, RopeFactors};
 use crate::error::{Error, ErrorKind, Result};
 use crate::gguf::{Bytes, TensorInfo, TensorTable};
 use crate::quant::QuantType;
@@ -21,8 +21,9 @@ pub(crate) struct Weights {
     pub(crate) head: Linear,
     /// `[width]`.
     pub(crate) final_norm: Vector,
-    /// `[dims / 2]` divisors of the rotary frequencies.
+    /// `[dims / 2]` divisors of the rotary frequencies, for the usual context and for a longer one.
     pub(crate) rope_factors: Option<Vector>,
+    pub(crate) long_rope_factors: Option<Vector>,
     pub(crate) layers: Vec<Layer>,
 }
 
@@ -150,10 +151,19 @@ impl Weights {
             None => embed.clone(),
         };
         let final_norm = b.vector("output_norm.weight", width)?;
-        let rope_factors = match spec.ropes.iter().find(|r| r.file_factors) {
-            Some(rope) => b.optional_vector("rope_freqs.weight", rope.dims / 2)?,
-            None => None,
-        };
+        let (mut rope_factors, mut long_rope_factors) = (None, None);
+        for rope in &spec.ropes {
+            match rope.factors {
+                RopeFactors::None => {}
+                RopeFactors::IfPresent => {
+                    rope_factors = b.optional_vector("rope_freqs.weight", rope.dims / 2)?;
+                }
+                RopeFactors::ByContext { .. } => {
+                    rope_factors = Some(b.vector("rope_factors_short.weight", rope.dims / 2)?);
+                    long_rope_factors = Some(b.vector("rope_factors_long.weight", rope.dims / 2)?);
+                }
+            }
+        }
         // A layer takes at least one tensor, so a lying count cannot make this reserve much.
         let mut layers = Vec::with_capacity(spec.layers.len().min(tensors.len()));
         for (i, layer) in spec.layers.iter().enumerate() {
@@ -204,7 +214,7 @@ impl Weights {
             });
         }
         b.finish()?;
-        Ok(Self { embed, head, final_norm, rope_factors, layers })
+        Ok(Self { embed, head, final_norm, rope_factors, long_rope_factors, layers })
     }
 
     /// Bytes of weights that one decoded token reads: every matrix but the embedding (of which it reads a row).

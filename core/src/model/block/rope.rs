@@ -2,27 +2,59 @@
 //!
 //! Su et al., "RoFormer" (2021). Angles are computed once per batch and distinct encoding, shared by all layers.
 
-use crate::model::spec::RopeSpec;
+use crate::model::spec::{RopeFactors, RopeSpec};
 
-/// Turns per position of each pair, `[dims / 2]`: `base^(-2i / dims)`, divided by the file's factor for the pair.
-pub(crate) fn frequencies(spec: &RopeSpec, factors: Option<&[f32]>) -> Vec<f32> {
+/// One encoding of a model, ready to use.
+#[derive(Debug)]
+pub(crate) struct Rotation {
+    /// `[dims / 2]`: turns per position of each pair.
+    usual: Vec<f32>,
+    /// The same for sessions of more than so many tokens.
+    beyond: Option<(usize, Vec<f32>)>,
+    magnitude: f32,
+}
+
+impl Rotation {
+    /// `factors` are the file's for the usual context and for a longer one, `[dims / 2]` each.
+    pub(crate) fn new(spec: &RopeSpec, factors: Option<&[f32]>, long: Option<&[f32]>) -> Self {
+        let (usual, beyond) = match (spec.factors, long) {
+            (RopeFactors::None, _) => (frequencies(spec, None), None),
+            (RopeFactors::ByContext { original }, Some(long)) => {
+                (frequencies(spec, factors), Some((original, frequencies(spec, Some(long)))))
+            }
+            (RopeFactors::IfPresent | RopeFactors::ByContext { .. }, _) => (frequencies(spec, factors), None),
+        };
+        Self { usual, beyond, magnitude: spec.magnitude }
+    }
+
+    /// Fills `out`, `[dims / 2][cos, sin]`, for `position` in a session of `context` tokens.
+    pub(crate) fn angles(&self, context: usize, position: usize, out: &mut [f32]) {
+        let frequencies = match &self.beyond {
+            Some((original, long)) if context > *original => long,
+            _ => &self.usual,
+        };
+        for (f, pair) in frequencies.iter().zip(out.chunks_exact_mut(2)) {
+            let (sin, cos) = libm::sincosf(position as f32 * f);
+            pair[0] = cos * self.magnitude;
+            pair[1] = sin * self.magnitude;
+        }
+    }
+
+    /// Elements that are rotated.
+    pub(crate) fn dims(&self) -> usize {
+        2 * self.usual.len()
+    }
+}
+
+/// `base^(-2i / dims)`, divided by the pair's factor, `[dims / 2]`.
+fn frequencies(spec: &RopeSpec, factors: Option<&[f32]>) -> Vec<f32> {
     (0..spec.dims / 2)
         .map(|i| {
             let exponent = (2 * i) as f32 / spec.dims as f32;
             let frequency = 1.0 / libm::pow(f64::from(spec.base), f64::from(exponent)) as f32;
-            let factor = factors.filter(|_| spec.file_factors).map_or(1.0, |f| f[i]);
-            frequency / factor / spec.position_divisor
+            frequency / factors.map_or(1.0, |f| f[i]) / spec.position_divisor
         })
         .collect()
-}
-
-/// Fills `out`, `[dims / 2][cos, sin]`, for `position`.
-pub(crate) fn angles(frequencies: &[f32], position: usize, out: &mut [f32]) {
-    for (f, pair) in frequencies.iter().zip(out.chunks_exact_mut(2)) {
-        let (sin, cos) = libm::sincosf(position as f32 * f);
-        pair[0] = cos;
-        pair[1] = sin;
-    }
 }
 
 #[cfg(test)]
@@ -30,24 +62,32 @@ mod tests {
     use super::*;
     use crate::kernels::RopePairing;
 
-    fn spec(position_divisor: f32, file_factors: bool) -> RopeSpec {
-        RopeSpec { dims: 4, base: 100.0, position_divisor, pairing: RopePairing::Halves, file_factors }
+    fn spec(position_divisor: f32, factors: RopeFactors, magnitude: f32) -> RopeSpec {
+        RopeSpec { dims: 4, base: 100.0, position_divisor, pairing: RopePairing::Halves, factors, magnitude }
     }
 
     #[test]
     fn frequencies_fall_by_powers_of_the_base() {
-        assert_eq!(frequencies(&spec(1.0, true), None), [1.0, 0.1]);
-        assert_eq!(frequencies(&spec(8.0, true), None), [0.125, 0.1 / 8.0]);
-        assert_eq!(frequencies(&spec(1.0, true), Some(&[2.0, 4.0])), [0.5, 0.1 / 4.0]);
-        assert_eq!(frequencies(&spec(1.0, false), Some(&[2.0, 4.0])), [1.0, 0.1]);
+        let usual = |divisor, factors, file| Rotation::new(&spec(divisor, factors, 1.0), file, None).usual;
+        assert_eq!(usual(1.0, RopeFactors::IfPresent, None), [1.0, 0.1]);
+        assert_eq!(usual(8.0, RopeFactors::IfPresent, None), [0.125, 0.1 / 8.0]);
+        assert_eq!(usual(1.0, RopeFactors::IfPresent, Some(&[2.0, 4.0])), [0.5, 0.1 / 4.0]);
+        assert_eq!(usual(1.0, RopeFactors::None, Some(&[2.0, 4.0])), [1.0, 0.1]);
     }
 
     #[test]
-    fn position_zero_does_not_turn() {
-        let mut out = [9.0; 4];
-        angles(&[1.0, 0.1], 0, &mut out);
-        assert_eq!(out, [1.0, 0.0, 1.0, 0.0]);
-        angles(&[1.0, 0.1], 3, &mut out);
-        assert!((out[0] - 3f32.cos()).abs() < 1e-6 && (out[3] - 0.3f32.sin()).abs() < 1e-6);
+    fn a_long_session_has_its_own_factors_and_all_have_the_magnitude() {
+        let spec = spec(1.0, RopeFactors::ByContext { original: 64 }, 2.0);
+        let rotation = Rotation::new(&spec, Some(&[1.0, 1.0]), Some(&[4.0, 4.0]));
+        let cos = |context, position| {
+            let mut out = [9.0; 4];
+            rotation.angles(context, position, &mut out);
+            out[0]
+        };
+        assert_eq!((cos(64, 0), cos(65, 0)), (2.0, 2.0), "position 0 does not turn");
+        assert!(
+            (cos(64, 3) - 2.0 * 3f32.cos()).abs() < 1e-6 && (cos(65, 3) - 2.0 * 0.75f32.cos()).abs() < 1e-6
+        );
+        assert_eq!(rotation.dims(), 4);
     }
 }

@@ -10,7 +10,8 @@ use super::hparams::{Common, Hparams};
 use crate::error::Result;
 use crate::kernels::{Activation, RopePairing};
 use crate::model::spec::{
-    AttentionSpec, Bias, FfnSpec, HeadSpec, LayerSpec, ModelSpec, NormPlacement, NormSpec, QkNorm, RopeSpec,
+    AttentionSpec, Bias, FfnSpec, HeadSpec, LayerSpec, ModelSpec, NormPlacement, NormSpec, QkNorm,
+    RopeFactors, RopeSpec,
 };
 
 pub(super) static FAMILY: Family =
@@ -31,7 +32,8 @@ fn spec(h: &Hparams<'_>) -> Result<ModelSpec> {
         base,
         position_divisor,
         pairing: RopePairing::Halves,
-        file_factors: false,
+        factors: RopeFactors::None,
+        magnitude: 1.0,
     };
     let sliding_base = h.optional("rope.freq_base_swa")?.unwrap_or(10_000.0);
     let sliding_base = h.number("rope.freq_base_swa", sliding_base, |b| b > 1.0)?;

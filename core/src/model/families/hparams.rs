@@ -4,7 +4,8 @@ use crate::error::{Error, ErrorKind, Result};
 use crate::gguf::{FromValue, Metadata};
 use crate::kernels::{Activation, RopePairing};
 use crate::model::spec::{
-    AttentionSpec, Bias, FfnSpec, HeadSpec, LayerSpec, ModelSpec, NormPlacement, NormSpec, QkNorm, RopeSpec,
+    AttentionSpec, Bias, FfnSpec, HeadSpec, LayerSpec, ModelSpec, NormPlacement, NormSpec, QkNorm,
+    RopeFactors, RopeSpec,
 };
 
 /// Largest value accepted for any width, count of heads, or hidden size. The largest published models stay below a
@@ -241,7 +242,8 @@ impl Common {
             base: h.rope_base(10_000.0)?,
             position_divisor: h.linear_rope_scaling()?,
             pairing,
-            file_factors: true,
+            factors: RopeFactors::IfPresent,
+            magnitude: 1.0,
         };
         let layer = |i: usize| LayerSpec {
             norm: NormSpec { eps: self.eps, placement: NormPlacement::Pre },

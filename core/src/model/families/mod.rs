@@ -14,6 +14,7 @@ mod hunyuan;
 mod internlm2;
 mod llama;
 mod olmo2;
+mod phi3;
 mod qwen2;
 mod qwen3;
 mod smollm3;
@@ -45,6 +46,7 @@ static FAMILIES: &[&Family] = &[
     &internlm2::FAMILY,
     &llama::FAMILY,
     &olmo2::FAMILY,
+    &phi3::FAMILY,
     &qwen2::FAMILY,
     &qwen3::FAMILY,
     &smollm3::FAMILY,
