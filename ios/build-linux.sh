@@ -16,11 +16,10 @@ export CARGO_TARGET_DIR=${CARGO_TARGET_DIR:-$root/target}/apple
 unset RUSTUP_TOOLCHAIN RUSTC RUSTFLAGS
 
 cd "$root"
-flags=()
-for target in $targets; do flags+=(--target "$target"); done
-# One pass for all: what runs at build time is compiled once.
-cargo rustc --quiet --locked --profile bindings --package siskin-bindings --lib --crate-type staticlib \
-    -Zbuild-std=std,panic_unwind "${flags[@]}"
+for target in $targets; do
+    cargo rustc --quiet --locked --profile bindings --package siskin-bindings --lib --crate-type staticlib \
+        -Zbuild-std=std,panic_unwind --target "$target"
+done
 
 # The parts of an XCFramework: folder, platform, variant, targets.
 rm -rf "$out"
