@@ -155,7 +155,7 @@ fn cancelling_counts_before_the_start_and_in_a_prefill() {
     let (token, cancelled) = (job.cancel_token(), Instant::now());
     token.cancel();
     let (ids, _, outcome) = pull(&job, Duration::ZERO);
-    assert!(cancelled.elapsed() < Duration::from_millis(200), "{:?}", cancelled.elapsed());
+    assert!(cancelled.elapsed() < Duration::from_millis(500), "{:?}", cancelled.elapsed());
     assert_eq!((ids.len(), outcome.reason), (0, StopReason::Cancelled));
     let done = shared.position().unwrap();
     assert!((64..8000).contains(&done), "{done} tokens were done");
@@ -185,11 +185,11 @@ fn dropping_does_not_wait_and_ends_the_work() {
         let started = Instant::now();
         if what == "session" {
             drop(shared);
-            assert!(started.elapsed() < Duration::from_millis(20));
+            assert!(started.elapsed() < Duration::from_millis(250));
             assert_eq!(pull(&job, Duration::ZERO).2.reason, StopReason::Cancelled);
         } else {
             drop(job);
-            assert!(started.elapsed() < Duration::from_millis(20));
+            assert!(started.elapsed() < Duration::from_millis(250));
             while shared.position().is_err() {
                 assert!(started.elapsed() < Duration::from_secs(5), "the job ends");
                 std::thread::yield_now();
