@@ -3,7 +3,7 @@
 
 mod common;
 
-use std::sync::{Arc, Mutex};
+use std::sync::{Arc, Barrier, Mutex};
 use std::time::{Duration, Instant};
 
 use common::{prompt, tiny};
@@ -12,7 +12,7 @@ use siskin::kv_cache::KvType;
 use siskin::sampler::SamplerConfig;
 use siskin::tokenizer::TokenId;
 use siskin::{
-    Batch, ErrorKind, Event, Flow, GenerateOptions, Job, Log, LogLevel, Model, ModelOptions, Outcome,
+    Batch, CancelToken, ErrorKind, Event, Flow, GenerateOptions, Job, Log, LogLevel, Model, ModelOptions, Outcome,
     Pressure, Prompt, SessionOptions, SharedSession, StopReason, Thermal,
 };
 
@@ -331,4 +331,104 @@ fn eight_threads_on_one_model() {
             });
         }
     });
+}
+
+#[test]
+fn threads_that_pull_from_one_job_share_its_events() {
+    let model = tiny("llama", 1);
+    let shared = session(&model, 64);
+    for _ in 0..200 {
+        shared.truncate(0).unwrap();
+        let job = shared.job(tokens(3), options(4)).unwrap();
+        let together = Barrier::new(4);
+        let count = || {
+            let (mut batch, mut ids) = (Batch::default(), 0);
+            together.wait();
+            while job.next(&mut batch, None).unwrap().is_none() {
+                ids += batch.events().filter(|e| matches!(e, Event::Token { .. })).count();
+            }
+            ids
+        };
+        let ids: usize = std::thread::scope(|scope| {
+            let threads: Vec<_> = (0..4).map(|_| scope.spawn(count)).collect();
+            threads.into_iter().map(|t| t.join().unwrap()).sum()
+        });
+        assert_eq!(ids, 4);
+    }
+}
+
+#[test]
+fn a_job_that_is_run_cannot_be_pulled() {
+    let model = tiny("llama", 1);
+    let shared = session(&model, 64);
+    let job = shared.job(tokens(3), options(2)).unwrap();
+    let mut refused = 0;
+    let outcome = job.run(&mut |_| {
+        // Waiting here for what this function hears would be waiting for ever.
+        let error = job.next(&mut Batch::default(), Some(Duration::from_secs(2))).unwrap_err();
+        refused += usize::from(error.kind() == ErrorKind::Argument);
+        Flow::Continue
+    });
+    assert_eq!(outcome.unwrap().reason, StopReason::MaxTokens);
+    assert!(refused >= 3);
+    let after = job.next(&mut Batch::default(), None).unwrap();
+    assert_eq!(after.unwrap().reason, StopReason::MaxTokens);
+}
+
+#[test]
+fn stopping_at_the_last_of_the_prompt_counts() {
+    let model = tiny("llama", 1);
+    let shared = session(&model, 64);
+    let job = shared.job(tokens(3), options(5)).unwrap();
+    let prompt_only = |e: Event<'_>| {
+        if matches!(e, Event::Prefill { .. }) { Flow::Stop } else { panic!("more than the prompt") }
+    };
+    let outcome = job.run(&mut { prompt_only }).unwrap();
+    assert_eq!((outcome.reason, outcome.stats.generated_tokens), (StopReason::Caller, 0));
+    assert_eq!(shared.position().unwrap(), 3);
+}
+
+#[test]
+fn a_cancelled_job_says_how_much_it_read() {
+    let model = tiny("llama", 1);
+    let shared = session(&model, 1024);
+    let job = shared.job(tokens(800), options(5)).unwrap();
+    let outcome = job.run(&mut |_| {
+        job.cancel();
+        Flow::Continue
+    });
+    assert_eq!(outcome.unwrap().stats.prompt_tokens, 64, "one batch of 800 tokens");
+    assert_eq!(shared.position().unwrap(), 64);
+}
+
+#[test]
+fn a_conversation_that_does_not_start_forgets_nothing() {
+    let model = tiny("llama", 1);
+    let shared = session(&model, 128);
+    let ask = |text: String| {
+        let (messages, options) = (vec![Message::new("user", text)], RenderOptions::default());
+        Prompt::Messages { messages, options }
+    };
+    run(&shared.job(tokens(30), options(5)).unwrap());
+    let held = shared.tokens().unwrap();
+    let too_long = shared.job(ask("finches ".repeat(100)), options(5)).unwrap();
+    assert_eq!(too_long.next(&mut Batch::default(), None).unwrap_err().kind(), ErrorKind::ContextFull);
+    assert_eq!(shared.tokens().unwrap(), held);
+    let cancelled = shared.job(ask("a".to_owned()), options(5)).unwrap();
+    cancelled.cancel();
+    assert_eq!(run(&cancelled).2.reason, StopReason::Cancelled);
+    assert_eq!(shared.tokens().unwrap(), held);
+}
+
+#[test]
+fn a_job_that_is_over_does_not_cancel_others_with_its_token() {
+    let model = tiny("llama", 1);
+    let shared = session(&model, 128);
+    let token = CancelToken::default();
+    let job = || shared.job_with(tokens(5), options(2), token.clone()).unwrap();
+    let next = job();
+    assert_eq!(run(&job()).2.reason, StopReason::MaxTokens);
+    drop(job());
+    assert!(!token.is_cancelled(), "nobody did");
+    assert_eq!(run(&next).2.reason, StopReason::MaxTokens);
 }

@@ -13,6 +13,9 @@ use std::ffi::c_char;
 /// `repr(C)`, begins with `size: u32`, and every bit pattern is a valid value.
 pub(crate) unsafe trait Sized32: Copy {}
 
+/// No struct of any version is larger. Whoever forgets to set a size does not make us read gigabytes.
+const MAX_SIZE: usize = 1 << 16;
+
 fn null(what: &str) -> Failure {
     Failure::new(siskin_result::SISKIN_RESULT_NULL_POINTER, format!("{what} is NULL"))
 }
@@ -60,7 +63,9 @@ pub(crate) unsafe fn sized<T: Sized32>(ptr: *const T, default: T, what: &str) ->
     }
     // SAFETY: the caller's promise.
     let size = unsafe { ptr.cast::<u32>().read_unaligned() } as usize;
-    if size < size_of::<u32>() {
+    // Older versions of a struct end between two fields, never inside a pointer.
+    let whole = size >= size_of::<T>() || size.is_multiple_of(align_of::<T>());
+    if size < size_of::<u32>() || size > MAX_SIZE || !whole {
         let message = format!("{what}: its size is {size}; set it to sizeof before the call");
         return Err(Failure::new(siskin_result::SISKIN_RESULT_STRUCT_SIZE, message));
     }
@@ -119,6 +124,54 @@ impl<T: Sized32> SizedOut<T> {
         unsafe {
             let from = (&raw const *value).cast::<u8>().add(SIZE);
             std::ptr::copy_nonoverlapping(from, self.0.cast::<u8>().add(SIZE), self.1 - SIZE);
+        }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[repr(C)]
+    #[derive(Clone, Copy, Debug, PartialEq)]
+    struct Options {
+        size: u32,
+        flag: u32,
+        first: *const u8,
+        second: *const u8,
+    }
+    // SAFETY: repr(C), `size` first, numbers and pointers.
+    unsafe impl Sized32 for Options {}
+
+    const SIZE: usize = size_of::<Options>();
+    const DEFAULT: Options =
+        Options { size: SIZE as u32, flag: 1, first: std::ptr::null(), second: std::ptr::null() };
+
+    fn read(size: usize) -> Option<Options> {
+        let ones = std::ptr::without_provenance(usize::MAX);
+        // More than any size that is tried, as what lies behind a struct that is too small would be.
+        let given = [Options { size: size as u32, flag: 0, first: ones, second: ones }; 2];
+        // SAFETY: as many bytes as are looked at before the size is refused.
+        unsafe { sized(given.as_ptr(), DEFAULT, "options") }.ok()
+    }
+
+    #[test]
+    fn a_struct_that_ends_inside_a_field_is_refused() {
+        for size in 0..=SIZE {
+            let got = read(size);
+            let whole = size > 0 && size % align_of::<Options>() == 0;
+            assert_eq!(got.is_some(), whole, "{size}");
+            for pointer in got.into_iter().flat_map(|o| [o.first, o.second]) {
+                assert!(pointer.is_null() || pointer.addr() == usize::MAX, "{size}: half a pointer");
+            }
+        }
+        assert_eq!(read(8).map(|o| (o.flag, o.first)), Some((0, std::ptr::null())).filter(|_| SIZE >= 16));
+    }
+
+    #[test]
+    fn a_size_that_nobody_set_is_refused_before_the_struct_is_read() {
+        for size in [MAX_SIZE + 1, 0x7fff_ffff, 0xdead_beef, u32::MAX as usize] {
+            assert!(read(size).is_none());
         }
     }
 }

@@ -10,7 +10,7 @@ use super::shared::{State, Taken};
 use crate::cancel::CancelToken;
 use crate::error::{Error, ErrorKind, Result};
 use crate::log::LogLevel;
-use crate::session::{Event, Flow, GenerateOptions, Outcome};
+use crate::session::{Event, Flow, GenerateOptions, Outcome, Stats, StopReason};
 
 /// Events that may wait to be pulled. Who does not pull stops the computation rather than filling memory.
 const MAX_WAITING: usize = 1024;
@@ -18,7 +18,8 @@ const MAX_WAITING: usize = 1024;
 /// from a signal handler.
 const LOOK_AGAIN: Duration = Duration::from_millis(10);
 
-/// One answer in the making. Clones are the same job; when the last one is dropped it is cancelled, without a wait.
+/// One answer in the making. Clones are the same job; when the last one is dropped while it runs it is cancelled,
+/// without a wait.
 ///
 /// Run it with [`run`](Self::run), which tells events on the caller's thread, or pull them with [`next`](Self::next),
 /// which lets a thread of the job's own do the work. Not both.
@@ -44,6 +45,8 @@ struct Work {
 #[derive(Debug, Default)]
 struct Queue {
     waiting: Batch,
+    /// Nothing will ever wait here: events go to the function that was given to `run`.
+    pushed: bool,
     end: Option<Result<Outcome>>,
 }
 
@@ -72,7 +75,8 @@ impl Job {
     /// may fail with. Being cancelled is an outcome, not an error.
     pub fn run(&self, on_event: &mut dyn FnMut(Event<'_>) -> Flow) -> Result<Outcome> {
         let work = self.work();
-        let (session, order) = work.begin()?;
+        let (session, order) = work.begin()?.ok_or_else(already_run)?;
+        lock(&work.queue).pushed = true;
         // If `on_event` panics, whoever pulls must not wait for ever.
         let mut end = OnDrop(Some(|| work.end(Err(panicked()))));
         let result = work.generate(session, &order, on_event);
@@ -86,7 +90,10 @@ impl Job {
     /// # Errors
     /// `Busy` and `Argument` as for [`run`](Self::run); `Io` if no thread can be started.
     pub fn start(&self) -> Result<()> {
-        let (session, order) = self.work().begin()?;
+        self.spawn(self.work().begin()?.ok_or_else(already_run)?)
+    }
+
+    fn spawn(&self, (session, order): Begun) -> Result<()> {
         let work = Arc::clone(self.work());
         let body = move || {
             let told = &mut |event: Event<'_>| work.tell(event);
@@ -102,18 +109,24 @@ impl Job {
 
     /// Takes all events that wait into `batch`, whose old ones are dropped. Starts the job if nothing has. Waits for at
     /// least one event, for the end, or until `timeout` is over (without one, as long as it takes). The answer is `None`
-    /// as long as there may be more, and how the job ended after that, as often as it is asked.
+    /// as long as there may be more, and how the job ended after that, as often as it is asked. Several threads may pull:
+    /// each event goes to one of them, the end to all.
     ///
     /// # Errors
-    /// As [`run`](Self::run); a job that failed tells it again at each call.
+    /// As [`run`](Self::run); a job that failed tells it again at each call. `Argument` while the job is run by
+    /// [`run`](Self::run), also from inside its function.
     pub fn next(&self, batch: &mut Batch, timeout: Option<Duration>) -> Result<Option<Outcome>> {
         batch.clear();
         let work = self.work();
-        if lock(&work.order).is_some() {
-            self.start()?;
+        if let Some(begun) = work.begin()? {
+            self.spawn(begun)?;
         }
         let until = timeout.and_then(|t| Instant::now().checked_add(t));
         let mut queue = lock(&work.queue);
+        if queue.pushed && queue.end.is_none() {
+            let message = "the job is being run: its events go to the function that was given for that";
+            return Err(Error::new(ErrorKind::Argument, message));
+        }
         while queue.waiting.is_empty() && queue.end.is_none() {
             queue = match until {
                 None => work.ready.wait(queue).unwrap_or_else(PoisonError::into_inner),
@@ -158,24 +171,27 @@ impl Job {
 
 impl Drop for Owner {
     fn drop(&mut self) {
-        self.0.cancel.cancel();
-        self.0.room.notify_one();
+        // Of a job that does not run the token is left alone: it may be the caller's, and cancel other jobs.
+        let running = lock(&self.0.order).is_none() && lock(&self.0.queue).end.is_none();
+        if running {
+            self.0.cancel.cancel();
+            self.0.room.notify_one();
+        }
     }
 }
 
+/// The session, and what is to be done with it.
+type Begun = (Taken, (Prompt, GenerateOptions));
+
 impl Work {
-    /// Takes the session, then what is to be done.
-    fn begin(self: &Arc<Self>) -> Result<(Taken, (Prompt, GenerateOptions))> {
+    /// Takes the session, then what is to be done. `None` if somebody has begun already.
+    fn begin(&self) -> Result<Option<Begun>> {
         let mut order = lock(&self.order);
         if order.is_none() {
-            return Err(Error::new(
-                ErrorKind::Argument,
-                "the job was run already; each answer needs a new one",
-            ));
+            return Ok(None);
         }
         let session = self.state.take(&self.cancel)?;
-        let order = order.take().expect("looked at above, under the same lock");
-        Ok((session, order))
+        Ok(order.take().map(|order| (session, order)))
     }
 
     fn generate(
@@ -185,7 +201,12 @@ impl Work {
         on_event: &mut dyn FnMut(Event<'_>) -> Flow,
     ) -> Result<Outcome> {
         let session = taken.session();
-        let result = prompt.tokens(session).and_then(|tokens| session.generate(&tokens, options, on_event));
+        let result = if self.cancel.is_cancelled() {
+            // Before the prompt makes the session ready for it, which may forget what it holds.
+            Ok(Outcome { reason: StopReason::Cancelled, stats: Stats::default() })
+        } else {
+            prompt.tokens(session).and_then(|tokens| session.generate(&tokens, options, on_event))
+        };
         let model = &self.state.model;
         match &result {
             Ok(Outcome { reason, stats }) => model.say(LogLevel::Info, || {
@@ -219,6 +240,10 @@ impl Work {
 
 fn lock<T>(mutex: &Mutex<T>) -> MutexGuard<'_, T> {
     mutex.lock().unwrap_or_else(PoisonError::into_inner)
+}
+
+fn already_run() -> Error {
+    Error::new(ErrorKind::Argument, "the job was run already; each answer needs a new one")
 }
 
 fn panicked() -> Error {

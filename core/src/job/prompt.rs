@@ -1,7 +1,7 @@
 //! What a job is asked.
 
 use crate::chat::{Message, RenderOptions};
-use crate::error::Result;
+use crate::error::{Error, ErrorKind, Result};
 use crate::session::Session;
 use crate::tokenizer::{Special, TokenId};
 
@@ -40,10 +40,26 @@ impl Prompt {
             }
             Self::Messages { messages, options } => {
                 let mut tokens = session.model().conversation(messages, options)?;
+                check(&tokens, session.fit().context)?; // before anything is forgotten
                 let kept = session.reuse_prefix(&tokens);
                 tokens.drain(..kept);
                 Ok(tokens)
             }
         }
     }
+}
+
+/// Whether a conversation of these tokens can be computed at all.
+fn check(tokens: &[TokenId], context: usize) -> Result<()> {
+    if tokens.is_empty() {
+        return Err(Error::new(ErrorKind::Argument, "the model's template makes nothing of this conversation"));
+    }
+    if tokens.len() > context {
+        let message = format!(
+            "a conversation of {} tokens does not fit the context of {context}; a larger context can be asked for",
+            tokens.len()
+        );
+        return Err(Error::new(ErrorKind::ContextFull, message));
+    }
+    Ok(())
 }

@@ -106,7 +106,8 @@ impl SharedSession {
         self.job_with(prompt, options, CancelToken::default())
     }
 
-    /// The same, cancelled by a token of the caller's.
+    /// The same, cancelled by a token of the caller's, which may be that of several jobs. A job that is dropped while it
+    /// runs, or whose session is, cancels it.
     ///
     /// # Errors
     /// As [`job`](Self::job).

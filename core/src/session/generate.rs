@@ -97,7 +97,7 @@ pub enum StopReason {
 /// Counts and times of one generation.
 #[derive(Clone, Copy, Debug, Default, PartialEq)]
 pub struct Stats {
-    /// Prompt tokens taken in.
+    /// Prompt tokens taken in, with the [`pending`](Session::pending) one of the answer before.
     pub prompt_tokens: usize,
     /// Tokens generated, an end-of-turn token included.
     pub generated_tokens: usize,
@@ -151,8 +151,11 @@ impl Session {
             self.position() == 0 && prompt.iter().all(|&t| Some(t) == self.model.tokenizer().bos());
         self.tokens.iter().chain(prompt).for_each(|&t| sampler.accept(t));
         let started = Instant::now();
-        let mut stats = Stats { prompt_tokens: prompt.len(), ..Stats::default() };
-        let flow = self.prefill_with(prompt, &mut |done, total| on_event(Event::Prefill { done, total }));
+        let mut stats = Stats::default();
+        let flow = self.prefill_with(prompt, &mut |done, total| {
+            stats.prompt_tokens = done;
+            on_event(Event::Prefill { done, total })
+        });
         stats.prefill_time = started.elapsed();
         let reason = match flow {
             Ok(Flow::Continue) => {

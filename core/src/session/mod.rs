@@ -136,7 +136,7 @@ impl Session {
             done += batch.len();
             let wanted = if done == tokens.len() { Wanted::Last } else { Wanted::None };
             self.forward(batch, wanted)?;
-            if progress(done, tokens.len()) == Flow::Stop && done < tokens.len() {
+            if progress(done, tokens.len()) == Flow::Stop {
                 return Ok(Flow::Stop);
             }
         }
