@@ -30,10 +30,12 @@
  *
  * Rules that hold everywhere:
  * - A call that can fail returns a siskin_result, 0 if it worked. Outputs come last and are written only on success. If
- *   `out_error` is not NULL, a failure writes an error there, which the caller frees; nothing is kept per thread.
+ *   `out_error` is not NULL, a failure writes an error there, which the caller frees (NULL if there are too many handles);
+ *   nothing is kept per thread.
  * - Objects are handles. A handle that was freed, is of another kind or never was one gives SISKIN_RESULT_INVALID_HANDLE.
  *   Freeing takes NULL, and never waits for a computation.
  * - A `const` first argument may be used from several threads at once; otherwise one thread at a time.
  * - Strings are UTF-8 with a length, not terminated by NUL, and are read during the call only.
+ * - Your functions that the library calls must return: no exception and no longjmp may leave them.
  * - Structs begin with their size: set it, or start from `= {0}` and the _init function. Flags in structs are 0 or 1.
  */

@@ -30,11 +30,13 @@
  *
  * Rules that hold everywhere:
  * - A call that can fail returns a siskin_result, 0 if it worked. Outputs come last and are written only on success. If
- *   `out_error` is not NULL, a failure writes an error there, which the caller frees; nothing is kept per thread.
+ *   `out_error` is not NULL, a failure writes an error there, which the caller frees (NULL if there are too many handles);
+ *   nothing is kept per thread.
  * - Objects are handles. A handle that was freed, is of another kind or never was one gives SISKIN_RESULT_INVALID_HANDLE.
  *   Freeing takes NULL, and never waits for a computation.
  * - A `const` first argument may be used from several threads at once; otherwise one thread at a time.
  * - Strings are UTF-8 with a length, not terminated by NUL, and are read during the call only.
+ * - Your functions that the library calls must return: no exception and no longjmp may leave them.
  * - Structs begin with their size: set it, or start from `= {0}` and the _init function. Flags in structs are 0 or 1.
  */
 
@@ -53,12 +55,6 @@
 #define SISKIN_VERSION "0.1.0"
 /** The version of the interface: compare it with siskin_abi_version(). */
 #define SISKIN_ABI_VERSION 1
-
-#if defined(__GNUC__) || defined(__clang__)
-#define SISKIN_MUST_USE __attribute__((warn_unused_result))
-#else
-#define SISKIN_MUST_USE
-#endif
 
 /**
  * How a call ended. Numbers are grouped by hundreds, never change and are never used again.
@@ -391,6 +387,9 @@ typedef struct siskin_message {
    * sizeof(siskin_message)
    */
   uint32_t size;
+  /**
+   * Must be 0.
+   */
   uint32_t reserved;
   /**
    * "system", "user", "assistant", "tool", or what else the model's template knows.
@@ -669,6 +668,9 @@ typedef struct siskin_model_options {
    * The least important siskin_log_level that is told.
    */
   uint32_t log_level;
+  /**
+   * Must be 0.
+   */
   uint32_t reserved;
 } siskin_model_options;
 
@@ -972,7 +974,8 @@ siskin_result siskin_model_metadata_key(const struct siskin_model *model,
                                         struct siskin_error **out_error);
 
 /**
- * The value of a key, as JSON; SISKIN_RESULT_MISSING if there is no such key.
+ * The value of a key, as JSON; SISKIN_RESULT_MISSING if there is no such key. Null stands for an array of arrays, or of
+ * more than 2^20 elements, and for a number that is not finite.
  */
 siskin_result siskin_model_metadata_value(const struct siskin_model *model,
                                           const char *key,

@@ -82,6 +82,15 @@ pub(crate) unsafe fn sized<T: Sized32>(ptr: *const T, default: T, what: &str) ->
     Ok(value)
 }
 
+/// Refuses a field that has no meaning yet, so that it can get one: not zero, it asks for what this version does not know.
+pub(crate) fn reserved(value: u32, what: &str) -> Result<()> {
+    if value == 0 {
+        return Ok(());
+    }
+    let message = format!("{what}: reserved is {value}; it must be 0");
+    Err(Failure::new(siskin_result::SISKIN_RESULT_STRUCT_SIZE, message))
+}
+
 /// Where an answer goes: checked before the work, written after it.
 pub(crate) struct Out<T>(*mut T);
 

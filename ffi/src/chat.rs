@@ -20,6 +20,7 @@ use std::ffi::c_char;
 pub struct siskin_message {
     /// sizeof(siskin_message)
     pub size: u32,
+    /// Must be 0.
     pub reserved: u32,
     /// "system", "user", "assistant", "tool", or what else the model's template knows.
     pub role: *const c_char,
@@ -147,6 +148,7 @@ unsafe fn message(ptr: *const siskin_message) -> Result<Message> {
     // SAFETY: the caller's promise.
     unsafe {
         let m = args::sized(ptr, NO_MESSAGE, "a message")?;
+        args::reserved(m.reserved, "a message")?;
         let role = args::text(m.role, m.role_len, "a role")?;
         let content = args::text(m.content, m.content_len, "the content")?;
         let fields = object(m.fields_json, m.fields_json_len, "fields_json")?;

@@ -213,6 +213,9 @@ unsafe impl Sync for Lent {}
 
 impl AsRef<[u8]> for Lent {
     fn as_ref(&self) -> &[u8] {
+        if self.len == 0 {
+            return &[]; // `data` may be NULL then
+        }
         // SAFETY: it was checked, when it was handed over, that this is a possible slice; the caller keeps it as it is
         // until `release`.
         unsafe { std::slice::from_raw_parts(self.data, self.len) }
@@ -329,7 +332,8 @@ pub unsafe extern "C" fn siskin_model_metadata_key(
     })
 }
 
-/// The value of a key, as JSON; SISKIN_RESULT_MISSING if there is no such key.
+/// The value of a key, as JSON; SISKIN_RESULT_MISSING if there is no such key. Null stands for an array of arrays, or of
+/// more than 2^20 elements, and for a number that is not finite.
 #[unsafe(no_mangle)]
 pub unsafe extern "C" fn siskin_model_metadata_value(
     model: *const siskin_model,
@@ -386,4 +390,37 @@ pub extern "C" fn siskin_model_relieve(model: *const siskin_model, pressure: u32
 
 fn unknown(what: &str, value: u32) -> Failure {
     Failure::new(siskin_result::SISKIN_RESULT_INVALID_ARGUMENT, format!("{value} is no {what}"))
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use std::sync::atomic::{AtomicU32, Ordering};
+
+    #[test]
+    fn no_memory_at_all_is_no_model_and_is_released() {
+        unsafe extern "C" fn release(userdata: *mut c_void) {
+            // SAFETY: the counter below.
+            unsafe { &*userdata.cast::<AtomicU32>() }.fetch_add(1, Ordering::Relaxed);
+        }
+        let (released, mut model) = (AtomicU32::new(0), std::ptr::null_mut());
+        let (null, counter) = (std::ptr::null(), (&raw const released).cast_mut().cast());
+        for len in [0, 9] {
+            // SAFETY: NULL is what is tried; the rest is as the header asks for.
+            let result = unsafe {
+                siskin_model_open_bytes(
+                    null,
+                    len,
+                    Some(release),
+                    counter,
+                    std::ptr::null(),
+                    &raw mut model,
+                    std::ptr::null_mut(),
+                )
+            };
+            assert_ne!(result, siskin_result::SISKIN_RESULT_OK);
+            assert_ne!(result, siskin_result::SISKIN_RESULT_PANIC);
+        }
+        assert!(model.is_null() && released.load(Ordering::Relaxed) == 2);
+    }
 }

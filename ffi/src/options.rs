@@ -59,6 +59,7 @@ pub struct siskin_model_options {
     pub log_release: siskin_release_fn,
     /// The least important siskin_log_level that is told.
     pub log_level: u32,
+    /// Must be 0.
     pub reserved: u32,
 }
 
@@ -255,6 +256,7 @@ pub(crate) unsafe fn model(options: *const siskin_model_options) -> Result<Model
     let o = unsafe { args::sized(options, model_defaults(), "options") }?;
     // First of all, so that it is released however this ends.
     let userdata = Userdata(o.log_userdata, o.log_release);
+    args::reserved(o.reserved, "options")?;
     let kernels = match o.kernels.is_null() {
         true => None,
         // SAFETY: the caller's promise.
