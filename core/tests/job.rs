@@ -12,8 +12,8 @@ use siskin::kv_cache::KvType;
 use siskin::sampler::SamplerConfig;
 use siskin::tokenizer::TokenId;
 use siskin::{
-    Batch, CancelToken, ErrorKind, Event, Flow, GenerateOptions, Job, Log, LogLevel, Model, ModelOptions, Outcome,
-    Pressure, Prompt, SessionOptions, SharedSession, StopReason, Thermal,
+    Batch, CancelToken, ErrorKind, Event, Flow, GenerateOptions, Job, Log, LogLevel, Model, ModelOptions,
+    Outcome, Pressure, Prompt, SessionOptions, SharedSession, StopReason, Thermal,
 };
 
 fn options(max_tokens: usize) -> GenerateOptions {

@@ -64,7 +64,8 @@ pub(crate) fn run(out_error: *mut *mut siskin_error, body: impl FnOnce() -> Resu
     if !out_error.is_null() {
         let Failure { result, error } = failure;
         // Without a place in the table there is no error object but NULL; the result still says what it is.
-        let handle = handles::insert(Object::Error(Arc::new((result, error)))).unwrap_or(std::ptr::null_mut());
+        let handle =
+            handles::insert(Object::Error(Arc::new((result, error)))).unwrap_or(std::ptr::null_mut());
         // SAFETY: the header asks for a pointer that can be written to, or NULL.
         unsafe { out_error.write_unaligned(handle.cast()) };
         return result;

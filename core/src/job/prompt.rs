@@ -52,7 +52,10 @@ impl Prompt {
 /// Whether a conversation of these tokens can be computed at all.
 fn check(tokens: &[TokenId], context: usize) -> Result<()> {
     if tokens.is_empty() {
-        return Err(Error::new(ErrorKind::Argument, "the model's template makes nothing of this conversation"));
+        return Err(Error::new(
+            ErrorKind::Argument,
+            "the model's template makes nothing of this conversation",
+        ));
     }
     if tokens.len() > context {
         let message = format!(
