@@ -25,9 +25,13 @@ public suspend fun Model.Companion.load(path: String, options: ModelOptions = Mo
  * Events cross from the library in batches: a slow collector gets many at a time, and one that stops collecting stops the
  * work after a while instead of filling memory.
  */
-public fun Session.generate(prompt: Prompt, options: GenerateOptions = GenerateOptions()): Flow<Event> {
+public fun Session.generate(prompt: Prompt, options: GenerateOptions = GenerateOptions()): Flow<Event> =
+    events { job(prompt, options) }
+
+/** The events of the job that [prepare] makes. */
+internal fun events(prepare: () -> Job): Flow<Event> {
     val batches = channelFlow {
-        job(prompt, options).use { job ->
+        prepare().use { job ->
             // Runs where the cancelling happens, so that it counts at once, whatever the pulling thread does.
             val watch = launch(Dispatchers.Unconfined, CoroutineStart.UNDISPATCHED) {
                 try {
