@@ -80,6 +80,10 @@ private final class JobSource: @unchecked Sendable {
 
     private func pull() async throws -> [Event] {
         let job = try self.job.get()
+        // What waits already is taken without a change of threads.
+        if !Task.isCancelled, case let events = try job.nextBatch(timeoutMs: 0), !events.isEmpty {
+            return events
+        }
         return try await withTaskCancellationHandler {
             try await withCheckedThrowingContinuation { continuation in
                 queue.async {
