@@ -803,6 +803,15 @@ siskin_result siskin_model_render(const struct siskin_model *model,
                                   struct siskin_error **out_error);
 
 /**
+ * The tokens of a conversation's prompt, as a job with this `chat` reads them: the begin token is added unless the template
+ * wrote it.
+ */
+siskin_result siskin_model_conversation(const struct siskin_model *model,
+                                        const struct siskin_chat *chat,
+                                        struct siskin_tokens **out_tokens,
+                                        struct siskin_error **out_error);
+
+/**
  * The model's chat template itself.
  */
 siskin_result siskin_model_chat_template(const struct siskin_model *model,
@@ -990,6 +999,11 @@ siskin_result siskin_model_metadata_value(const struct siskin_model *model,
 siskin_result siskin_model_set_thermal(const struct siskin_model *model, uint32_t thermal);
 
 /**
+ * How many threads work for now, see siskin_model_set_thermal.
+ */
+siskin_result siskin_model_active_threads(const struct siskin_model *model, uint32_t *out_threads);
+
+/**
  * Tells how short of memory the device is (a siskin_pressure): pages of the model file are given back to the system, and
  * read again when they are used.
  */
@@ -1060,6 +1074,11 @@ siskin_result siskin_session_get_fit(const struct siskin_session *session, struc
 siskin_result siskin_session_position(const struct siskin_session *session, size_t *out_tokens);
 
 /**
+ * How many more tokens fit.
+ */
+siskin_result siskin_session_room(const struct siskin_session *session, size_t *out_tokens);
+
+/**
  * The tokens that the session holds.
  */
 siskin_result siskin_session_tokens(const struct siskin_session *session,
@@ -1114,6 +1133,14 @@ siskin_result siskin_model_token_text(const struct siskin_model *model,
                                       uint32_t token,
                                       struct siskin_text **out_text,
                                       struct siskin_error **out_error);
+
+/**
+ * The token that the vocabulary writes as this text (or these bytes); SISKIN_RESULT_MISSING if there is none.
+ */
+siskin_result siskin_model_token_id(const struct siskin_model *model,
+                                    const char *text,
+                                    size_t text_len,
+                                    uint32_t *out_token);
 
 /**
  * The token that begins a text; SISKIN_RESULT_MISSING if the vocabulary has none.

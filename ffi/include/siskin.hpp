@@ -535,6 +535,12 @@ public:
         detail::check(siskin_session_position(handle_.get(), &out));
         return out;
     }
+    // Tokens that still fit.
+    std::size_t room() const {
+        std::size_t out = 0;
+        detail::check(siskin_session_room(handle_.get(), &out));
+        return out;
+    }
     std::vector<Token> tokens() const {
         detail::Tokens out;
         detail::call(siskin_session_tokens, handle_.get(), out.out());
@@ -675,6 +681,13 @@ public:
         detail::call(siskin_model_render, handle_.get(), &chat.chat, out.out());
         return detail::text(out);
     }
+    // Its tokens, as a job with this conversation reads them.
+    std::vector<Token> conversation(const std::vector<Message> &messages, const ChatOptions &options = {}) const {
+        const detail::RawChat chat(messages, options);
+        detail::Tokens out;
+        detail::call(siskin_model_conversation, handle_.get(), &chat.chat, out.out());
+        return detail::tokens(out);
+    }
     std::string chat_template() const {
         detail::Text out;
         detail::call(siskin_model_chat_template, handle_.get(), out.out());
@@ -683,6 +696,11 @@ public:
 
     // How hot and how short of memory the device is.
     void set_thermal(siskin_thermal thermal) const { detail::check(siskin_model_set_thermal(handle_.get(), static_cast<std::uint32_t>(thermal))); }
+    std::uint32_t active_threads() const {
+        std::uint32_t out = 0;
+        detail::check(siskin_model_active_threads(handle_.get(), &out));
+        return out;
+    }
     void relieve(siskin_pressure pressure) const { detail::check(siskin_model_relieve(handle_.get(), static_cast<std::uint32_t>(pressure))); }
 
     siskin_model *raw() const noexcept { return handle_.get(); }

@@ -3,10 +3,10 @@
 use crate::args::{self, Out, Sized32};
 use crate::boundary::{Failure, Result};
 use crate::error::siskin_error;
-use crate::handles;
+use crate::handles::{self, Object};
 use crate::model::siskin_model;
 use crate::options::flag;
-use crate::owned::{give_text, siskin_text};
+use crate::owned::{give, give_text, siskin_text, siskin_tokens};
 use crate::result::siskin_result;
 use serde_json::Value as Json;
 use siskin::Prompt;
@@ -226,6 +226,18 @@ pub(crate) unsafe fn prompt(ptr: *const siskin_prompt) -> Result<Prompt> {
     }
 }
 
+/// [`chat`] where it must not be NULL.
+///
+/// # Safety
+/// As the header says of siskin_chat.
+unsafe fn given_chat(ptr: *const siskin_chat) -> Result<(Vec<Message>, RenderOptions)> {
+    if ptr.is_null() {
+        return Err(Failure::new(siskin_result::SISKIN_RESULT_NULL_POINTER, "the chat is NULL"));
+    }
+    // SAFETY: the caller's promise.
+    unsafe { chat(ptr) }
+}
+
 /// The prompt of a conversation, as the model's template writes it.
 #[unsafe(no_mangle)]
 pub unsafe extern "C" fn siskin_model_render(
@@ -238,12 +250,29 @@ pub unsafe extern "C" fn siskin_model_render(
         // SAFETY: the header asks for a pointer that can be written to.
         let out = unsafe { Out::new(out_text, "out_text") }?;
         let model = handles::model(model)?;
-        if chat.is_null() {
-            return Err(Failure::new(siskin_result::SISKIN_RESULT_NULL_POINTER, "the chat is NULL"));
-        }
         // SAFETY: as the header says of siskin_chat.
-        let (messages, options) = unsafe { self::chat(chat) }?;
+        let (messages, options) = unsafe { given_chat(chat) }?;
         give_text(model.chat_template()?.render(&messages, &options)?, out)
+    })
+}
+
+/// The tokens of a conversation's prompt, as a job with this `chat` reads them: the begin token is added unless the template
+/// wrote it.
+#[unsafe(no_mangle)]
+pub unsafe extern "C" fn siskin_model_conversation(
+    model: *const siskin_model,
+    chat: *const siskin_chat,
+    out_tokens: *mut *mut siskin_tokens,
+    out_error: *mut *mut siskin_error,
+) -> siskin_result {
+    boundary!(out_error, {
+        // SAFETY: the header asks for a pointer that can be written to.
+        let out = unsafe { Out::new(out_tokens, "out_tokens") }?;
+        let model = handles::model(model)?;
+        // SAFETY: as the header says of siskin_chat.
+        let (messages, options) = unsafe { given_chat(chat) }?;
+        let tokens = model.conversation(&messages, &options)?;
+        give(Object::Tokens(tokens.into_iter().map(|t| t.0).collect()), out)
     })
 }
 

@@ -372,6 +372,20 @@ pub extern "C" fn siskin_model_set_thermal(model: *const siskin_model, thermal: 
     })
 }
 
+/// How many threads work for now, see siskin_model_set_thermal.
+#[unsafe(no_mangle)]
+pub unsafe extern "C" fn siskin_model_active_threads(
+    model: *const siskin_model,
+    out_threads: *mut u32,
+) -> siskin_result {
+    boundary!({
+        // SAFETY: the header asks for a pointer that can be written to.
+        let out = unsafe { Out::new(out_threads, "out_threads") }?;
+        out.set(u32::try_from(handles::model(model)?.active_threads()).unwrap_or(u32::MAX));
+        Ok(())
+    })
+}
+
 /// Tells how short of memory the device is (a siskin_pressure): pages of the model file are given back to the system, and
 /// read again when they are used.
 #[unsafe(no_mangle)]

@@ -66,6 +66,20 @@ pub unsafe extern "C" fn siskin_session_position(
     })
 }
 
+/// How many more tokens fit.
+#[unsafe(no_mangle)]
+pub unsafe extern "C" fn siskin_session_room(
+    session: *const siskin_session,
+    out_tokens: *mut usize,
+) -> siskin_result {
+    boundary!({
+        // SAFETY: the header asks for a pointer that can be written to.
+        let out = unsafe { Out::new(out_tokens, "out_tokens") }?;
+        out.set(handles::session(session)?.room()?);
+        Ok(())
+    })
+}
+
 /// The tokens that the session holds.
 #[unsafe(no_mangle)]
 pub unsafe extern "C" fn siskin_session_tokens(

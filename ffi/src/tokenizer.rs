@@ -72,6 +72,21 @@ pub unsafe extern "C" fn siskin_model_token_text(
     })
 }
 
+/// The token that the vocabulary writes as this text (or these bytes); SISKIN_RESULT_MISSING if there is none.
+#[unsafe(no_mangle)]
+pub unsafe extern "C" fn siskin_model_token_id(
+    model: *const siskin_model,
+    text: *const c_char,
+    text_len: usize,
+    out_token: *mut u32,
+) -> siskin_result {
+    boundary!({
+        // SAFETY: as the header says.
+        let text = unsafe { args::slice(text.cast::<u8>(), text_len, "text") }?;
+        special(model, out_token, "such", |t| t.token_id(text))
+    })
+}
+
 fn special(
     model: *const siskin_model,
     out_token: *mut u32,

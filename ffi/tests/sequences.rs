@@ -64,7 +64,7 @@ impl Handles {
             _ if !live.is_empty() => live[rng.below(live.len())].0,
             _ => 0,
         };
-        let good = self.0.iter().any(|h| *h == (bits, kind, true));
+        let good = self.0.contains(&(bits, kind, true));
         (std::ptr::without_provenance_mut(bits), good)
     }
 
@@ -97,7 +97,7 @@ fn sequence(seed: u64, calls: usize, file: &[u8]) {
     let (mut rng, mut handles) = (Rng(seed), Handles::default());
     let mut options: siskin_generate_options =
         siskin_generate_options { size: size_of::<siskin_generate_options>() as u32, ..zeroed() };
-    // SAFETY (all calls): arguments are as the header asks, but for the handles, which are what is tested.
+    // SAFETY: all arguments are as the header asks, but for the handles, which are what is tested.
     unsafe {
         assert_eq!(siskin_generate_options_init(&mut options), SISKIN_RESULT_OK);
         (options.limit_tokens, options.max_tokens) = (1, 6);

@@ -53,10 +53,11 @@ pub(crate) fn run(args: &Args) -> Result<(), Failure> {
         }
     }
     match (args.check, stale.is_empty()) {
-        (true, false) => Err(format!("stale, run `cargo xtask bindings`: {}", stale.join(", ")).into()),
-        (false, false) => Ok(println!("wrote {}", stale.join(", "))),
-        (_, true) => Ok(println!("{} generated files are up to date", FILES.len())),
+        (true, false) => return Err(format!("stale, run `cargo xtask bindings`: {}", stale.join(", ")).into()),
+        (false, false) => println!("wrote {}", stale.join(", ")),
+        (_, true) => println!("{} generated files are up to date", FILES.len()),
     }
+    Ok(())
 }
 
 /// The generator, and the library that it reads: unstripped, its symbols hold what is generated from.
