@@ -53,7 +53,9 @@ pub(crate) fn run(args: &Args) -> Result<(), Failure> {
         }
     }
     match (args.check, stale.is_empty()) {
-        (true, false) => return Err(format!("stale, run `cargo xtask bindings`: {}", stale.join(", ")).into()),
+        (true, false) => {
+            return Err(format!("stale, run `cargo xtask bindings`: {}", stale.join(", ")).into());
+        }
         (false, false) => println!("wrote {}", stale.join(", ")),
         (_, true) => println!("{} generated files are up to date", FILES.len()),
     }
