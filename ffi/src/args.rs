@@ -42,7 +42,7 @@ pub(crate) unsafe fn slice<'a, T>(ptr: *const T, len: usize, what: &str) -> Resu
 /// UTF-8 of `len` bytes.
 ///
 /// # Safety
-/// As [`slice`].
+/// As [`slice()`].
 pub(crate) unsafe fn text<'a>(ptr: *const c_char, len: usize, what: &str) -> Result<&'a str> {
     // SAFETY: the caller's promise.
     let bytes = unsafe { slice(ptr.cast::<u8>(), len, what) }?;

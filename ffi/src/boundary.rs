@@ -1,4 +1,4 @@
-//! The one way in and out: every function's body stands in [`boundary!`], or in [`infallible!`] if it cannot fail.
+//! The one way in and out: every function's body stands in `boundary!`, or in `infallible!` if it cannot fail.
 //! `cargo xtask header` refuses a function whose body stands in neither.
 
 use crate::error::siskin_error;
