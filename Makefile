@@ -37,6 +37,7 @@ lint: ## Formatting, clippy, documentation, module order, file sizes, dependenci
 	$(XTASK) sizes
 	$(XTASK) tables
 	$(XTASK) header --check
+	$(XTASK) bindings --check
 	$(XTASK) deny
 
 unit: ## Unit, integration and documentation tests

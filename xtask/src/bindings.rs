@@ -64,9 +64,7 @@ pub(crate) fn run(args: &Args) -> Result<(), Failure> {
 
 /// The generator, and the library that it reads: unstripped, its symbols hold what is generated from.
 fn build() -> Result<(PathBuf, PathBuf), Failure> {
-    let common =
-        ["build", "--locked", "--profile", "tool", "--package", "siskin-bindings", "--features", "cli"];
-    let built = cargo::build(&common)?;
+    let built = cargo::build(&["build", "--locked", "--package", "siskin-bindings", "--features", "cli"])?;
     let files = |message: &serde_json::Value| -> Vec<PathBuf> {
         let files = message["filenames"].as_array().map(Vec::as_slice).unwrap_or_default();
         files.iter().filter_map(|f| f.as_str().map(PathBuf::from)).collect()
