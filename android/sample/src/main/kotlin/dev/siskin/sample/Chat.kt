@@ -10,6 +10,7 @@ import dev.siskin.SiskinException
 import dev.siskin.StopReason
 import dev.siskin.generate
 import kotlinx.coroutines.CoroutineScope
+import kotlinx.coroutines.CoroutineStart
 import kotlinx.coroutines.Job
 import kotlinx.coroutines.cancelAndJoin
 import kotlinx.coroutines.flow.MutableStateFlow
@@ -58,7 +59,8 @@ class Chat(private val scope: CoroutineScope, private val options: GenerateOptio
         if (mutable.value.answer != null) return // one at a time
         mutable.update { it.copy(messages = it.messages + Message.user(text), answer = "", problem = null) }
         val conversation = mutable.value.messages
-        answering = scope.launch {
+        // Begins at once, so that stopping it, however early, comes by `finally`.
+        answering = scope.launch(start = CoroutineStart.UNDISPATCHED) {
             try {
                 // The whole conversation each time: the session keeps what it has seen of it.
                 session.generate(Prompt.Chat(conversation), options).collect { event ->
