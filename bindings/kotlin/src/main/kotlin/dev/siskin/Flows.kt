@@ -4,6 +4,8 @@ import kotlinx.coroutines.CoroutineStart
 import kotlinx.coroutines.Dispatchers
 import kotlinx.coroutines.awaitCancellation
 import kotlinx.coroutines.channels.Channel
+import kotlinx.coroutines.channels.ProducerScope
+import kotlinx.coroutines.ensureActive
 import kotlinx.coroutines.flow.Flow
 import kotlinx.coroutines.flow.buffer
 import kotlinx.coroutines.flow.channelFlow
@@ -31,29 +33,40 @@ public fun Session.generate(prompt: Prompt, options: GenerateOptions = GenerateO
 /** The events of the job that [prepare] makes. */
 internal fun events(prepare: () -> Job): Flow<Event> {
     val batches = channelFlow {
-        prepare().use { job ->
-            // Runs where the cancelling happens, so that it counts at once, whatever the pulling thread does.
-            val watch = launch(Dispatchers.Unconfined, CoroutineStart.UNDISPATCHED) {
-                try {
-                    awaitCancellation()
-                } finally {
-                    job.cancel()
-                }
-            }
-            try {
-                do {
-                    val batch = job.next()
-                    send(batch)
-                } while (batch.last() !is Event.Done)
-            } finally {
-                watch.cancel()
-                job.end()
-            }
+        // Whoever closes the session after cancelling the collector has ended it: what fails by then is not news.
+        try {
+            pull(prepare())
+        } catch (e: Exception) {
+            ensureActive()
+            throw e
         }
     }
     // One batch under way: what waits, waits in the library, where it is bounded.
     val pulled = batches.buffer(Channel.RENDEZVOUS).flowOn(Dispatchers.IO)
     return flow { pulled.collect { batch -> batch.forEach { emit(it) } } }
+}
+
+/** Sends the events of [prepared] in batches, and closes it. */
+private suspend fun ProducerScope<List<Event>>.pull(prepared: Job) {
+    prepared.use { job ->
+        // Runs where the cancelling happens, so that it counts at once, whatever the pulling thread does.
+        val watch = launch(Dispatchers.Unconfined, CoroutineStart.UNDISPATCHED) {
+            try {
+                awaitCancellation()
+            } finally {
+                job.cancel()
+            }
+        }
+        try {
+            do {
+                val batch = job.next()
+                send(batch)
+            } while (batch.last() !is Event.Done)
+        } finally {
+            watch.cancel()
+            job.end()
+        }
+    }
 }
 
 /** Cancels a job and waits until it is out of the session: one step of one layer, or nothing if it has ended. */

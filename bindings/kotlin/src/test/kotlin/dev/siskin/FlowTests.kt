@@ -1,5 +1,8 @@
 package dev.siskin
 
+import java.util.concurrent.ConcurrentLinkedQueue
+import kotlinx.coroutines.CoroutineExceptionHandler
+import kotlinx.coroutines.CoroutineScope
 import kotlinx.coroutines.CoroutineStart
 import kotlinx.coroutines.Dispatchers
 import kotlinx.coroutines.async
@@ -46,6 +49,21 @@ fun flowTests(t: Harness) {
                     session.position
                     throws<SiskinException> { runBlocking { session.generate(Prompt.Chat("hi"), GenerateOptions(sampler = Sampler(-1f))).collect() } }
                 }
+            }
+        }
+    }
+    t.test("a session that is closed after its collector was cancelled fails nobody") {
+        Model.open(scriptPath).use { model ->
+            repeat(200) { i ->
+                val failures = ConcurrentLinkedQueue<Throwable>()
+                val scope = CoroutineScope(Dispatchers.Default + CoroutineExceptionHandler { _, e -> failures += e })
+                val session = model.newSession()
+                val answer = scope.launch { session.generate(Prompt.Chat("hi"), greedy().copy(stopAtEndOfTurn = false)).collect() }
+                if (i % 3 > 0) Thread.sleep(0, i % 50 * 20_000)
+                answer.cancel()
+                session.close()
+                runBlocking { answer.join() }
+                holds(failures.isEmpty()) { "try $i: $failures" }
             }
         }
     }
