@@ -25,8 +25,8 @@ const SLIDING: usize = 1;
 
 fn spec(h: &Hparams<'_>) -> Result<ModelSpec> {
     let c = Common::read(h)?;
-    let window = h.size("attention.sliding_window")?;
-    let pattern = h.optional_size("attention.sliding_window_pattern")?.unwrap_or(PATTERN);
+    h.size("attention.sliding_window")?; // without one it is no Gemma 3
+    let windows = h.windows(c.layers, PATTERN)?;
     let rope = |base, position_divisor| RopeSpec {
         dims: c.head_dim,
         base,
@@ -39,7 +39,7 @@ fn spec(h: &Hparams<'_>) -> Result<ModelSpec> {
     let sliding_base = h.number("rope.freq_base_swa", sliding_base, |b| b > 1.0)?;
     let softcap = h.softcap("final_logit_softcapping")?;
     let layer = |i: usize| {
-        let global = (i + 1).is_multiple_of(pattern);
+        let global = windows[i].is_none();
         let per_query = if c.layers == LAYERS_OF_27B { c.width / c.heads[i] } else { c.head_dim };
         LayerSpec {
             norm: NormSpec { eps: c.eps, placement: NormPlacement::PrePost },
@@ -50,7 +50,7 @@ fn spec(h: &Hparams<'_>) -> Result<ModelSpec> {
                 head_dim: c.head_dim,
                 qk_norm: QkNorm::Head,
                 qkv_bias: Bias::IfPresent,
-                window: (!global).then_some(window),
+                window: windows[i],
                 rope: Some(if global { GLOBAL } else { SLIDING }),
                 scale: 1.0 / (per_query as f32).sqrt(),
                 softcap: None,
