@@ -92,6 +92,21 @@ impl Product {
         kernels.matmul(w, &acts, &mut stripe, &mut self.scratch);
     }
 
+    /// Computes it in tasks of `bytes` of weights, as the decoder does.
+    pub fn run_cut(&mut self, kernels: &Kernels, bytes: usize) {
+        let w = QMatRef::new(self.ty, self.rows, self.k, &self.bytes).expect("as made");
+        let acts = match self.ty.act_format() {
+            ActFormat::F32 => Acts::F32 { x: &self.x, n: self.n, k: self.k },
+            format => Acts::Quant(QuantActs::new(format, self.n, self.k, &self.qs, &self.scales, &self.sums)),
+        };
+        let step = (bytes / w.row_bytes()).next_multiple_of(16);
+        for first in (0..self.rows).step_by(step) {
+            let rows = first..(first + step).min(self.rows);
+            let mut stripe = Stripe::whole(&mut self.out[rows.clone()], self.n, rows.len());
+            kernels.matmul(w.slice_rows(rows), &acts, &mut stripe, &mut self.scratch);
+        }
+    }
+
     /// Panics unless `kernels` gives what the scalar tier gives.
     pub fn verify(&mut self, kernels: &Kernels) {
         self.run(oracle());
@@ -99,6 +114,17 @@ impl Product {
         self.out.fill(0.0);
         self.run(kernels);
         assert_equal(&self.out, &want, &format!("{} {}", kernels.name(), self.ty));
+    }
+
+    /// Reads all weights, and does no more with them than that takes.
+    pub fn read(&self) -> u64 {
+        let mut sums = [0u64; 16];
+        for chunk in self.bytes.as_chunks::<128>().0 {
+            for (sum, x) in sums.iter_mut().zip(chunk.as_chunks::<8>().0) {
+                *sum = sum.wrapping_add(u64::from_le_bytes(*x));
+            }
+        }
+        sums.iter().fold(0, |a, b| a ^ b)
     }
 
     /// Bytes of weights.

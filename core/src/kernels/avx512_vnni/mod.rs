@@ -1,8 +1,10 @@
 //! x86-64 with AVX-512 (F, BW, VL, DQ, VNNI): servers and desktops since Ice Lake and Zen 4.
 
+mod gemv;
 mod lanes;
 mod vector;
 
+use self::gemv::{Row32, Row256};
 use self::lanes::I;
 use self::vector::V;
 use super::select::Tier;
@@ -50,14 +52,36 @@ generic::instantiate! { f32_ops: V, "avx512f,avx512bw,avx512vl,avx512dq,avx512vn
 
 /// [`MatmulFn`](super::MatmulFn) of a type with blocks of 32.
 #[target_feature(enable = "avx512f,avx512bw,avx512vl,avx512dq,avx512vnni,avx2,fma,f16c")]
-fn matmul32<B: Block32>(w: QMatRef<'_>, acts: &Acts<'_>, out: &mut Stripe<'_>, scratch: &mut Scratch) {
+fn matmul32<B: Block32 + Row32>(
+    w: QMatRef<'_>,
+    acts: &Acts<'_>,
+    out: &mut Stripe<'_>,
+    scratch: &mut Scratch,
+) {
     // SAFETY: this function has the instructions of `I`; the table gives each type its own block.
-    unsafe { q8x32::matmul::<I, B>(w, acts, out, scratch) }
+    unsafe {
+        if acts.n() <= gemv::TOKENS {
+            gemv::matmul32::<B>(w, acts, out, scratch);
+        } else {
+            q8x32::matmul::<I, B>(w, acts, out, scratch);
+        }
+    }
 }
 
 /// [`MatmulFn`](super::MatmulFn) of a type with blocks of 256.
 #[target_feature(enable = "avx512f,avx512bw,avx512vl,avx512dq,avx512vnni,avx2,fma,f16c")]
-fn matmul256<B: Block256>(w: QMatRef<'_>, acts: &Acts<'_>, out: &mut Stripe<'_>, scratch: &mut Scratch) {
+fn matmul256<B: Block256 + Row256>(
+    w: QMatRef<'_>,
+    acts: &Acts<'_>,
+    out: &mut Stripe<'_>,
+    scratch: &mut Scratch,
+) {
     // SAFETY: this function has the instructions of `I`; the table gives each type its own block.
-    unsafe { q8x256::matmul::<I, B>(w, acts, out, scratch) }
+    unsafe {
+        if acts.n() <= gemv::TOKENS {
+            gemv::matmul256::<B>(w, acts, out, scratch);
+        } else {
+            q8x256::matmul::<I, B>(w, acts, out, scratch);
+        }
+    }
 }

@@ -1,0 +1,124 @@
+//! Products with one or two tokens, along the rows of the weights.
+//!
+//! The tiles of [`x86`](crate::kernels::x86) put one row into each lane, which costs a transposition that many tokens
+//! share but one cannot pay. Here four rows are read side by side, each in the order of the file: 128 weights of a row
+//! (four blocks of 32, or half a block of 256) meet the same 128 activations, 64 at a time. The integer sums of a block
+//! end up spread over the lanes of a register and are added across at the end, four rows together:
+//!
+//! ```text
+//! row 0: a0 a1 a2 a3 | ..        a0 b0 c0 d0          each 128 bits: one block, four partial sums;
+//! row 1: b0 b1 b2 b3 | ..   ->   a1 b1 c1 d1  -> +    after the addition: one block, four rows
+//! row 2, row 3                   ..
+//! ```
+//!
+//! Four streams of memory instead of sixteen, few addresses to keep, and scales that come out of the same lines.
+
+#![allow(clippy::needless_range_loop, reason = "register tiles are clearest by index")]
+
+mod b256;
+mod b32;
+mod types256;
+
+use std::arch::x86_64::*;
+
+use crate::tensor::{QMatRef, Stripe};
+
+pub(super) use self::b32::{Row32, matmul as matmul32};
+pub(super) use self::b256::{Row256, matmul as matmul256};
+
+/// Most tokens that come this way. From three on the tiles are faster.
+pub(super) const TOKENS: usize = 2;
+
+/// Rows that are read side by side.
+const ROWS: usize = 4;
+
+/// The first bytes of four neighbouring rows; a row past the last is the last again.
+struct Four {
+    first: usize,
+    rows: [*const u8; ROWS],
+}
+
+impl Four {
+    fn new(w: &QMatRef<'_>, first: usize) -> Self {
+        let row = |i: usize| w.bytes()[(first + i).min(w.rows() - 1) * w.row_bytes()..].as_ptr();
+        Self { first, rows: std::array::from_fn(row) }
+    }
+
+    /// Writes a number for each row to row `t` of `out`.
+    #[inline(always)]
+    fn store(&self, sums: __m128, t: usize, out: &mut Stripe<'_>) {
+        let mut lanes = [0.0; ROWS];
+        // SAFETY: writes the four elements.
+        unsafe { _mm_storeu_ps(lanes.as_mut_ptr(), sums) };
+        let row = out.row(t);
+        let n = ROWS.min(row.len() - self.first);
+        row[self.first..self.first + n].copy_from_slice(&lanes[..n]);
+    }
+}
+
+/// Requests weights in the order of addresses, ahead of their use, into the second-level cache: the first has the
+/// activations and little room. It runs on past the end of the matrix, since what follows in memory is what the
+/// thread will most likely be given next; a request for an address that is not there does nothing.
+///
+/// Measured on Zen 4 beside plain reading: 8 KiB beyond the four rows at hand reach 0.84 to 0.97 of it for rows of 360
+/// to 5,760 bytes; requests to the first level 0.5 for long rows; none at all 0.3 to 0.6.
+struct Ahead(*const u8);
+
+/// How far the requests lead, beyond the rows at hand. Bytes.
+const LEAD: usize = 8192;
+
+impl Ahead {
+    fn new(w: &QMatRef<'_>) -> Self {
+        Self(w.bytes().as_ptr().wrapping_add(ROWS * w.row_bytes() + LEAD))
+    }
+
+    /// Requests the next `bytes` bytes.
+    #[inline(always)]
+    fn advance(&mut self, bytes: usize) {
+        for line in 0..bytes.div_ceil(64) {
+            // SAFETY: a hint; any address will do.
+            unsafe { _mm_prefetch::<_MM_HINT_T1>(self.0.wrapping_add(64 * line).cast()) };
+        }
+        self.0 = self.0.wrapping_add(bytes);
+    }
+}
+
+/// Adds four registers across: lane `4 g + r` of the result is the sum of lanes `4 g..4 g + 4` of register `r`.
+///
+/// # Safety
+/// - runs inside a function of the tier.
+#[inline(always)]
+unsafe fn across(x: [__m512i; ROWS]) -> __m512i {
+    // SAFETY: only needs the instructions.
+    unsafe {
+        let ab = _mm512_add_epi32(_mm512_unpacklo_epi32(x[0], x[1]), _mm512_unpackhi_epi32(x[0], x[1]));
+        let cd = _mm512_add_epi32(_mm512_unpacklo_epi32(x[2], x[3]), _mm512_unpackhi_epi32(x[2], x[3]));
+        _mm512_add_epi32(_mm512_unpacklo_epi64(ab, cd), _mm512_unpackhi_epi64(ab, cd))
+    }
+}
+
+/// [`across`], for lanes of at most `MOST` in magnitude: sums that fit into 16 bits are packed, which saves shuffles.
+///
+/// # Safety
+/// - as [`across`].
+#[inline(always)]
+unsafe fn across_small<const MOST: u32>(x: [__m512i; ROWS]) -> __m512i {
+    if MOST > 32767 {
+        // SAFETY: the caller's.
+        return unsafe { across(x) };
+    }
+    // SAFETY: only needs the instructions.
+    unsafe {
+        let one = _mm512_set1_epi16(1);
+        // Lanes a01 a23 b01 b23.
+        let ab = _mm512_madd_epi16(_mm512_packs_epi32(x[0], x[1]), one);
+        let cd = _mm512_madd_epi16(_mm512_packs_epi32(x[2], x[3]), one);
+        if 2 * MOST <= 32767 {
+            return _mm512_madd_epi16(_mm512_packs_epi32(ab, cd), one);
+        }
+        let (ab, cd) = (_mm512_castsi512_ps(ab), _mm512_castsi512_ps(cd));
+        let even = _mm512_castps_si512(_mm512_shuffle_ps::<0b10_00_10_00>(ab, cd));
+        let odd = _mm512_castps_si512(_mm512_shuffle_ps::<0b11_01_11_01>(ab, cd));
+        _mm512_add_epi32(even, odd)
+    }
+}
