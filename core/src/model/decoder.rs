@@ -16,6 +16,7 @@ use crate::kernels::{Kernels, RopePairing};
 use crate::kv_cache::{KvCache, LayerCache};
 use crate::tensor::{Either, Rows};
 use crate::threads::Pool;
+use std::time::Instant;
 
 /// A bound model: what it is, and its numbers.
 #[derive(Debug)]
@@ -84,7 +85,7 @@ impl Decoder {
         tokens: &[u32],
         mut wanted: Wanted<'_>,
     ) -> Result<()> {
-        let n = tokens.len();
+        let (n, started) = (tokens.len(), Instant::now());
         cache.begin(n);
         self.embed(cx, acts, tokens);
         self.rotations(cx, acts, cache.len(), n);
@@ -110,6 +111,9 @@ impl Decoder {
         }
         cx.check_cancelled()?;
         cache.commit(n);
+        if n == 1 {
+            cx.pool.observe_pass(started.elapsed());
+        }
         Ok(())
     }
 

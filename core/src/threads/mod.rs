@@ -1,9 +1,12 @@
 //! An explicit pool of threads. Kernels never see it; the decoder cuts work into tasks and hands them here.
 //!
-//! - Tasks are claimed one by one from a counter, so a slow or descheduled core simply takes fewer of them.
+//! - Each thread has a share of the tasks, claims them one by one, and then claims those that the others have not come
+//!   to; so a slow or descheduled core simply does fewer of them.
 //! - A worker that did not wake in time is not waited for: it finds the job closed and goes back to sleep.
 //! - Workers spin for some microseconds between the jobs of one step, because the next job follows at once, and sleep
 //!   in the kernel otherwise. An idle pool uses no processor time.
+//! - Passes of one token are timed: when other programs keep a core busy so that one thread fewer is faster, one is
+//!   left out for a while (`pace`).
 //! - A panic in a task is carried to the caller; the pool stays usable.
 //!
 //! Results cannot depend on the number of threads: a task's output is fixed by the task alone.
@@ -11,12 +14,15 @@
 
 mod cores;
 mod job;
+mod pace;
 
 use std::ops::Range;
 use std::sync::{Arc, Mutex, PoisonError};
 use std::thread::JoinHandle;
+use std::time::Duration;
 
 use self::job::Shared;
+use self::pace::Pace;
 use crate::error::{Error, ErrorKind, Result};
 use crate::tensor::{SplitRows, Stripe, StripeSource};
 
@@ -31,6 +37,7 @@ pub struct Pool {
     workers: Vec<JoinHandle<()>>,
     /// One job at a time: sessions that share a model take turns, job by job.
     turn: Mutex<()>,
+    pace: Mutex<Pace>,
 }
 
 impl std::fmt::Debug for Pool {
@@ -80,8 +87,13 @@ impl Pool {
             let message = format!("the number of threads must be 1 to {MAX_THREADS}, not {threads}");
             return Err(Error::new(ErrorKind::Argument, message));
         }
-        let shared = Arc::new(Shared::new());
-        let mut pool = Self { shared, workers: Vec::with_capacity(threads - 1), turn: Mutex::new(()) };
+        let shared = Arc::new(Shared::new(threads));
+        let mut pool = Self {
+            shared,
+            workers: Vec::with_capacity(threads - 1),
+            turn: Mutex::new(()),
+            pace: Mutex::new(Pace::new()),
+        };
         for index in 1..threads {
             let shared = Arc::clone(&pool.shared);
             let worker = std::thread::Builder::new()
@@ -100,19 +112,28 @@ impl Pool {
 
     /// Threads that work on a job for now, at most [`threads`](Self::threads).
     pub fn active_threads(&self) -> usize {
-        self.shared.limit().min(self.threads())
+        self.shared.limit()
     }
 
     /// Lets only `threads` of the threads work (at least 1, the caller), from the next job on; the others sleep. Results
     /// do not depend on it.
     pub fn set_active_threads(&self, threads: usize) {
-        self.shared.set_limit(threads.max(1));
+        self.shared.set_limit(threads);
+    }
+
+    /// Learns how long a pass of one token took. If leaving one thread out makes them shorter, as when another program
+    /// keeps its core busy, the pool does that for a while. Results do not depend on it.
+    pub fn observe_pass(&self, took: Duration) {
+        if self.shared.limit() > 1 {
+            let mut pace = self.pace.lock().unwrap_or_else(PoisonError::into_inner);
+            self.shared.leave_out(usize::from(pace.pass(took, self.shared.take_waited())));
+        }
     }
 
     /// Runs `f(task, thread)` once for each task in `0..tasks`, on any thread (`thread < threads()`); returns when all
     /// have run. One task runs on the caller without waking anybody.
     pub fn run(&self, tasks: usize, f: &(dyn Fn(usize, usize) + Sync)) {
-        if self.active_threads() == 1 || tasks <= 1 {
+        if self.shared.active() == 1 || tasks <= 1 {
             (0..tasks).for_each(|task| f(task, 0));
             return;
         }

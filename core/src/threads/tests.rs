@@ -1,6 +1,7 @@
 use super::*;
 use crate::tensor::Rows;
 use std::sync::atomic::{AtomicUsize, Ordering::SeqCst};
+use std::time::{Duration, Instant};
 
 #[test]
 fn every_task_runs_once() {
@@ -110,4 +111,40 @@ fn an_idle_pool_uses_no_processor_time() {
     std::thread::sleep(std::time::Duration::from_millis(300));
     // A spinning worker would use 30 ticks of 10 ms, or its share of a busy machine.
     assert_eq!(thread_ticks("siskin-10"), before);
+}
+
+#[test]
+fn a_throttled_worker_is_given_little() {
+    let pool = Pool::new(2).expect("threads start");
+    let start = Instant::now();
+    pool.run(200, &|_, thread| {
+        std::thread::sleep(if thread == 0 { Duration::from_micros(100) } else { Duration::from_millis(20) });
+    });
+    // Half of the tasks on the slow thread would take 2 seconds at least.
+    assert!(start.elapsed() < Duration::from_secs(1), "{:?}", start.elapsed());
+}
+
+#[test]
+fn a_preempted_worker_holds_back_one_task() {
+    let pool = Pool::new(3).expect("threads start");
+    let (mut stops, limit) = (0, Duration::from_secs(20));
+    for _ in 0..50 {
+        let (stopped, ran) = (AtomicUsize::new(0), AtomicUsize::new(0));
+        let start = Instant::now();
+        pool.run(90, &|_, thread| {
+            // One worker is stopped in the middle of its first task until all other tasks have run, for 20 ms at least.
+            if thread == 1 && stopped.fetch_add(1, SeqCst) == 0 {
+                while ran.load(SeqCst) < 89 && start.elapsed() < limit {
+                    std::thread::sleep(Duration::from_millis(20));
+                }
+            } else {
+                std::thread::sleep(Duration::from_micros(50));
+            }
+            ran.fetch_add(1, SeqCst);
+        });
+        stops += stopped.load(SeqCst).min(1);
+        assert!(start.elapsed() < limit, "somebody waited for the stopped worker's tasks");
+        assert_eq!(ran.load(SeqCst), 90);
+    }
+    assert!(stops > 0, "the worker never came");
 }
