@@ -251,6 +251,7 @@ impl Shared {
     /// Enters the job `number` if it is still open.
     fn enter(&self, number: u64) -> bool {
         self.state
+            .0
             .fetch_update(SeqCst, SeqCst, |state| {
                 (state & OPEN != 0 && state & !(NUMBER - 1) == number).then_some(state + 1)
             })
