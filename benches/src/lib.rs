@@ -187,7 +187,6 @@ impl Attention {
             head_dim: self.head_dim,
             k: siskin::kernels::KvRows::F16(&self.k),
             v: siskin::kernels::KvRows::F16(&self.v),
-            stride: self.head_dim,
             len: Self::LEN,
             visible: &self.visible,
             softcap: None,

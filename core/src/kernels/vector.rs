@@ -43,11 +43,6 @@ pub(crate) trait F32x16: Copy {
     fn exp2i(self) -> Self;
     /// Tree sum: 16 -> 8 -> 4 -> 2 -> 1, lane `i` plus lane `i + half`.
     fn reduce_add(self) -> f32;
-    /// [`reduce_add`](Self::reduce_add) of each, which together may take fewer shuffles.
-    #[inline(always)]
-    fn reduce_add4(v: [Self; 4]) -> [f32; 4] {
-        [v[0].reduce_add(), v[1].reduce_add(), v[2].reduce_add(), v[3].reduce_add()]
-    }
     /// Tree maximum in the same order, with [`max`](Self::max)'s rule.
     fn reduce_max(self) -> f32;
 

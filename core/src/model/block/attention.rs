@@ -144,14 +144,12 @@ impl Attention<'_> {
         q: &'b [f32],
         visible: &'b [(u32, u32)],
     ) -> AttnChunk<'b> {
-        let (k, v) = self.cache.chunk(chunk * ATTN_CHUNK);
-        let at = kv_head * self.spec.head_dim;
+        let (k, v) = self.cache.chunk(chunk * ATTN_CHUNK, kv_head);
         AttnChunk {
             q,
             head_dim: self.spec.head_dim,
-            k: k.from(at),
-            v: v.from(at),
-            stride: self.cache.row,
+            k,
+            v,
             len: ATTN_CHUNK,
             visible,
             softcap: self.spec.softcap,
