@@ -189,6 +189,7 @@ impl Attention {
             v: siskin::kernels::KvRows::F16(&self.v),
             len: Self::LEN,
             visible: &self.visible,
+            next: None,
             softcap: None,
         };
         let mut state = AttnState { acc: &mut self.acc, max: &mut self.max, sum: &mut self.sum };

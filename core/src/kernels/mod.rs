@@ -106,6 +106,8 @@ pub struct AttnChunk<'a> {
     pub len: usize,
     /// `[n_q]`: for each query the positions `start..end` of the chunk that it sees; may be empty.
     pub visible: &'a [(u32, u32)],
+    /// The keys that the caller will come with next, if it knows: they may be fetched meanwhile.
+    pub next: Option<KvRows<'a>>,
     /// Scores are passed through `cap * tanh(s / cap)` if set.
     pub softcap: Option<f32>,
 }

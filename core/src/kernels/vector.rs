@@ -24,6 +24,9 @@ pub(crate) trait F32x16: Copy {
     fn store_f16(self, out: &mut [u16; 16]);
     /// Widens 16 bf16 values (the upper half of an f32).
     fn load_bf16(x: &[u16; 16]) -> Self;
+    /// Asks for the cache line at `p`, which may be any address: a hint, without effect on results.
+    #[inline(always)]
+    fn prefetch<T>(_p: *const T) {}
     fn add(self, b: Self) -> Self;
     fn sub(self, b: Self) -> Self;
     fn mul(self, b: Self) -> Self;

@@ -237,7 +237,8 @@ mod tests {
     use super::*;
 
     fn cache(window: Option<usize>, context: usize, batch: usize) -> KvCache {
-        KvCache::new([KvShape { heads: 2, head_dim: 2, window }].into_iter(), KvType::F16, context, batch).expect("small")
+        KvCache::new([KvShape { heads: 2, head_dim: 2, window }].into_iter(), KvType::F16, context, batch)
+            .expect("small")
     }
 
     fn fill(cache: &mut KvCache, n: usize) {

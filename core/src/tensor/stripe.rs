@@ -135,11 +135,7 @@ pub struct Blocks<'a, T> {
 
 impl<'a, T> Blocks<'a, T> {
     /// Panics if `data` is not whole groups.
-    pub fn ring(
-        data: &'a mut [T],
-        (heads, per_group, len): (usize, usize, usize),
-        start: usize,
-    ) -> Self {
+    pub fn ring(data: &'a mut [T], (heads, per_group, len): (usize, usize, usize), start: usize) -> Self {
         let rows = data.len().checked_div(per_group * len).unwrap_or(0);
         assert!(rows.is_multiple_of(heads), "whole groups");
         Self { source: StripeSource::new(data, rows, per_group * len), heads, per_group, start }

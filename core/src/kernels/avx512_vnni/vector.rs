@@ -61,6 +61,12 @@ impl F32x16 for V {
     }
 
     #[inline(always)]
+    fn prefetch<T>(p: *const T) {
+        // SAFETY: a prefetch of any address is harmless.
+        unsafe { _mm_prefetch::<_MM_HINT_T1>(p.cast()) }
+    }
+
+    #[inline(always)]
     fn add(self, b: Self) -> Self {
         // SAFETY: the tier's instructions are there.
         Self(unsafe { _mm512_add_ps(self.0, b.0) })

@@ -85,6 +85,7 @@ impl Case {
             v,
             len: self.len,
             visible: &self.visible[first..first + n],
+            next: Some(k),
             softcap: self.softcap,
         };
         kernels.attn_chunk(&chunk, &mut state.view(), &mut Scratch::new(self.head_dim));

@@ -25,18 +25,23 @@ impl Store<'_> {
     ) {
         let before = self.start % ATTN_LANES; // positions that the first block holds already
         let (end, row) = (before + self.n, k.len() / self.n);
-        pool.rows(locals, end.div_ceil(ATTN_LANES), cache.blocks_mut(self.start), |_, i, (mut to_k, mut to_v)| {
-            let first = i * ATTN_LANES;
-            for slot in first.max(before)..end.min(first + ATTN_LANES) {
-                let at = (slot - before) * row..(slot - before + 1) * row;
-                let (lane, hd) = (slot - first, self.head_dim);
-                let heads = k[at.clone()].chunks_exact(hd).zip(v[at].chunks_exact(hd));
-                for (head, (k, v)) in heads.enumerate() {
-                    self.key(k, lane, &mut to_k, head);
-                    self.value(v, lane, &mut to_v, head);
+        pool.rows(
+            locals,
+            end.div_ceil(ATTN_LANES),
+            cache.blocks_mut(self.start),
+            |_, i, (mut to_k, mut to_v)| {
+                let first = i * ATTN_LANES;
+                for slot in first.max(before)..end.min(first + ATTN_LANES) {
+                    let at = (slot - before) * row..(slot - before + 1) * row;
+                    let (lane, hd) = (slot - first, self.head_dim);
+                    let heads = k[at.clone()].chunks_exact(hd).zip(v[at].chunks_exact(hd));
+                    for (head, (k, v)) in heads.enumerate() {
+                        self.key(k, lane, &mut to_k, head);
+                        self.value(v, lane, &mut to_v, head);
+                    }
                 }
-            }
-        });
+            },
+        );
     }
 
     /// One key: its elements 16 apart.

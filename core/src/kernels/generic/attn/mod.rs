@@ -13,6 +13,8 @@
 mod scores;
 mod values;
 
+use std::ptr::null;
+
 use self::scores::score_span;
 use self::values::value_span;
 use super::exp::{exp, tanh};
@@ -43,12 +45,14 @@ pub(crate) struct Block<'a> {
 impl Block<'_> {
     /// Whether widening pays, and there is room (there is for all but absurd heads).
     fn widens(&self) -> bool {
-        self.visible.len() > TILE && self.wide.len() >= SPAN * self.chunk.head_dim
+        self.visible.len() > 2 * TILE && self.wide.len() >= SPAN * self.chunk.head_dim
     }
 }
 
 /// An element of a cache.
 pub(super) trait Element: Copy {
+    /// Whether it comes from a cache that is larger than the processor's.
+    const FROM_MEMORY: bool;
     /// Sixteen of them as `f32`.
     fn load<V: F32x16>(x: &[Self; 16]) -> V;
     /// Fewer than sixteen; zeros beyond.
@@ -57,6 +61,8 @@ pub(super) trait Element: Copy {
 
 /// f16 bits.
 impl Element for u16 {
+    const FROM_MEMORY: bool = true;
+
     #[inline(always)]
     fn load<V: F32x16>(x: &[Self; 16]) -> V {
         V::load_f16(x)
@@ -68,7 +74,10 @@ impl Element for u16 {
     }
 }
 
+/// Mostly what was widened.
 impl Element for f32 {
+    const FROM_MEMORY: bool = false;
+
     #[inline(always)]
     fn load<V: F32x16>(x: &[Self; 16]) -> V {
         V::load(x)
@@ -144,10 +153,13 @@ pub(crate) fn scores<V: F32x16>(block: &mut Block<'_>) {
             KvRows::F16(k) if widens => {
                 let wide = &mut wide[..part.len()];
                 widen::<V>(&k[part], wide);
-                score_span::<V, f32>(q, visible, wide, (at, blocks), scores);
+                score_span::<V, f32>(q, visible, wide, null(), (at, blocks), scores);
             }
-            KvRows::F16(k) => score_span::<V, u16>(q, visible, &k[part], (at, blocks), scores),
-            KvRows::F32(k) => score_span::<V, f32>(q, visible, &k[part], (at, blocks), scores),
+            KvRows::F16(k) => {
+                let values = ahead(chunk.v, part.start);
+                score_span::<V, u16>(q, visible, &k[part], values, (at, blocks), scores);
+            }
+            KvRows::F32(k) => score_span::<V, f32>(q, visible, &k[part], null(), (at, blocks), scores),
         }
         at += blocks;
     }
@@ -173,16 +185,26 @@ pub(crate) fn values<V: F32x16>(block: &mut Block<'_>) {
         let len = next.min(end) - p;
         let (part, widens) = (p * hd..(p + len) * hd, block.widens());
         let Block { chunk, visible, wide, scores, acc, .. } = block;
+        let next = ahead(chunk.next.unwrap_or(chunk.v), p * hd);
         match chunk.v {
             KvRows::F16(v) if widens => {
                 let wide = &mut wide[..part.len()];
                 widen::<V>(&v[part], wide);
-                value_span::<V, f32>(acc, visible, wide, (p, len), scores);
+                value_span::<V, f32>(acc, visible, wide, null(), (p, len), scores);
             }
-            KvRows::F16(v) => value_span::<V, u16>(acc, visible, &v[part], (p, len), scores),
-            KvRows::F32(v) => value_span::<V, f32>(acc, visible, &v[part], (p, len), scores),
+            KvRows::F16(v) => value_span::<V, u16>(acc, visible, &v[part], next, (p, len), scores),
+            KvRows::F32(v) => value_span::<V, f32>(acc, visible, &v[part], null(), (p, len), scores),
         }
         p += len;
+    }
+}
+
+/// Where element `at` of f16 `rows` is, to be fetched ahead of its use.
+#[inline(always)]
+fn ahead(rows: KvRows<'_>, at: usize) -> *const u16 {
+    match rows {
+        KvRows::F16(x) => x.as_ptr().wrapping_add(at),
+        KvRows::F32(_) => null(),
     }
 }
 

@@ -5,11 +5,13 @@ use crate::kernels::ATTN_CHUNK;
 use crate::kernels::vector::F32x16;
 
 /// Adds `e_p * value[p]` for positions `p..p + len`, whose values are `[len, head_dim]`, to `acc`, `[n, head_dim]`.
+/// As much memory at `next` is asked for meanwhile, unless that is null.
 #[inline(always)]
 pub(super) fn value_span<V: F32x16, E: Element>(
     acc: &mut [f32],
     visible: &[(u32, u32)],
     values: &[E],
+    next: *const E,
     (p, len): (usize, usize),
     scores: &[[f32; ATTN_CHUNK]],
 ) {
@@ -27,17 +29,18 @@ pub(super) fn value_span<V: F32x16, E: Element>(
             queries += 1;
         }
         if from < to {
+            let next = next.wrapping_add((from - p) * hd);
             let values = &values[(from - p) * hd..(to - p) * hd];
             let (acc, scores) = (&mut acc[i * hd..(i + queries) * hd], &scores[i..i + queries]);
             match (queries, V::TILE) {
-                (4, 4) => value_queries::<V, E, 4, 4>(acc, values, from, scores),
-                (3, 4) => value_queries::<V, E, 3, 4>(acc, values, from, scores),
-                (2, 4) => value_queries::<V, E, 2, 4>(acc, values, from, scores),
-                (_, 4) => value_queries::<V, E, 1, 4>(acc, values, from, scores),
-                (4, _) => value_queries::<V, E, 4, 1>(acc, values, from, scores),
-                (3, _) => value_queries::<V, E, 3, 1>(acc, values, from, scores),
-                (2, _) => value_queries::<V, E, 2, 2>(acc, values, from, scores),
-                _ => value_queries::<V, E, 1, 4>(acc, values, from, scores),
+                (4, 4) => value_queries::<V, E, 4, 4>(acc, values, next, from, scores),
+                (3, 4) => value_queries::<V, E, 3, 4>(acc, values, next, from, scores),
+                (2, 4) => value_queries::<V, E, 2, 4>(acc, values, next, from, scores),
+                (_, 4) => value_queries::<V, E, 1, 4>(acc, values, next, from, scores),
+                (4, _) => value_queries::<V, E, 4, 1>(acc, values, next, from, scores),
+                (3, _) => value_queries::<V, E, 3, 1>(acc, values, next, from, scores),
+                (2, _) => value_queries::<V, E, 2, 2>(acc, values, next, from, scores),
+                _ => value_queries::<V, E, 1, 4>(acc, values, next, from, scores),
             }
         }
         i += queries;
@@ -49,17 +52,18 @@ pub(super) fn value_span<V: F32x16, E: Element>(
 fn value_queries<V: F32x16, E: Element, const Q: usize, const C: usize>(
     acc: &mut [f32],
     values: &[E],
+    next: *const E,
     from: usize,
     scores: &[[f32; ATTN_CHUNK]],
 ) {
     let hd = acc.len() / Q;
     let mut d = 0;
     while d + 16 * C <= hd {
-        value_tile::<V, E, Q, C>(acc, d, 16, values, from, scores);
+        value_tile::<V, E, Q, C>(acc, d, 16, values, next, from, scores);
         d += 16 * C;
     }
     while d < hd {
-        value_tile::<V, E, Q, 1>(acc, d, 16.min(hd - d), values, from, scores);
+        value_tile::<V, E, Q, 1>(acc, d, 16.min(hd - d), values, next, from, scores);
         d += 16;
     }
 }
@@ -71,6 +75,7 @@ fn value_tile<V: F32x16, E: Element, const Q: usize, const C: usize>(
     d: usize,
     columns: usize,
     values: &[E],
+    next: *const E,
     from: usize,
     scores: &[[f32; ATTN_CHUNK]],
 ) {
@@ -91,6 +96,11 @@ fn value_tile<V: F32x16, E: Element, const Q: usize, const C: usize>(
         weights[i] = &scores[i][from..from + values.len() / hd];
     }
     for (p, row) in values.chunks_exact(hd).enumerate() {
+        if E::FROM_MEMORY {
+            for line in 0..C.div_ceil(2) {
+                V::prefetch(next.wrapping_add(p * hd + d + line * 32));
+            }
+        }
         let mut v = [V::splat(0.0); C];
         if columns == 16 {
             let row = &row[d..].as_chunks::<16>().0[..C];
