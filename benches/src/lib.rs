@@ -187,9 +187,9 @@ impl Attention {
             head_dim: self.head_dim,
             k: siskin::kernels::KvRows::F16(&self.k),
             v: siskin::kernels::KvRows::F16(&self.v),
-            stride: self.head_dim,
             len: Self::LEN,
             visible: &self.visible,
+            next: None,
             softcap: None,
         };
         let mut state = AttnState { acc: &mut self.acc, max: &mut self.max, sum: &mut self.sum };

@@ -64,6 +64,9 @@ pub enum Activation {
 /// chunk was computed, so the result does not depend on how chunks are spread over threads.
 pub const ATTN_CHUNK: usize = 256;
 
+/// Positions whose keys lie side by side, element by element, so that one vector holds one element of each.
+pub const ATTN_LANES: usize = 16;
+
 /// Keys or values as a cache holds them.
 #[derive(Clone, Copy, Debug)]
 pub enum KvRows<'a> {
@@ -74,15 +77,6 @@ pub enum KvRows<'a> {
 }
 
 impl<'a> KvRows<'a> {
-    /// All but the first `n` elements. Panics if there are fewer.
-    #[must_use]
-    pub fn from(self, n: usize) -> KvRows<'a> {
-        match self {
-            KvRows::F16(x) => KvRows::F16(&x[n..]),
-            KvRows::F32(x) => KvRows::F32(&x[n..]),
-        }
-    }
-
     /// Elements.
     pub fn len(&self) -> usize {
         match self {
@@ -104,16 +98,16 @@ pub struct AttnChunk<'a> {
     pub q: &'a [f32],
     /// Elements per head.
     pub head_dim: usize,
-    /// Keys: position `p` of the chunk at `p * stride`, `[len]` positions.
+    /// Keys, [`ATTN_LANES`] positions side by side: `[len / 16, rounded up][head_dim][16]`.
     pub k: KvRows<'a>,
-    /// Values, laid out as the keys.
+    /// Values: `[len][head_dim]`.
     pub v: KvRows<'a>,
-    /// Elements from one position to the next.
-    pub stride: usize,
     /// Positions in the chunk, at most [`ATTN_CHUNK`].
     pub len: usize,
     /// `[n_q]`: for each query the positions `start..end` of the chunk that it sees; may be empty.
     pub visible: &'a [(u32, u32)],
+    /// The keys that the caller will come with next, if it knows: they may be fetched meanwhile.
+    pub next: Option<KvRows<'a>>,
     /// Scores are passed through `cap * tanh(s / cap)` if set.
     pub softcap: Option<f32>,
 }
@@ -302,9 +296,9 @@ impl Kernels {
         let n = chunk.visible.len();
         assert!(chunk.q.len() == n * chunk.head_dim && state.acc.len() == chunk.q.len(), "queries");
         assert!(state.max.len() == n && state.sum.len() == n, "state");
-        assert!(chunk.len <= ATTN_CHUNK && chunk.head_dim <= chunk.stride, "chunk");
-        let elements = if chunk.len == 0 { 0 } else { (chunk.len - 1) * chunk.stride + chunk.head_dim };
-        assert!(chunk.k.len() >= elements && chunk.v.len() >= elements, "keys and values");
+        assert!(chunk.len <= ATTN_CHUNK, "chunk");
+        assert_eq!(chunk.k.len(), chunk.len.next_multiple_of(ATTN_LANES) * chunk.head_dim, "keys");
+        assert_eq!(chunk.v.len(), chunk.len * chunk.head_dim, "values");
         assert!(chunk.visible.iter().all(|&(a, b)| a <= b && b as usize <= chunk.len), "visible range");
         scratch.reserve_check(chunk.head_dim);
         // SAFETY: this table was selected after `supported()`; the lengths were checked above.

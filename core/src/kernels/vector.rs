@@ -24,6 +24,9 @@ pub(crate) trait F32x16: Copy {
     fn store_f16(self, out: &mut [u16; 16]);
     /// Widens 16 bf16 values (the upper half of an f32).
     fn load_bf16(x: &[u16; 16]) -> Self;
+    /// Asks for the cache line at `p`, which may be any address: a hint, without effect on results.
+    #[inline(always)]
+    fn prefetch<T>(_p: *const T) {}
     fn add(self, b: Self) -> Self;
     fn sub(self, b: Self) -> Self;
     fn mul(self, b: Self) -> Self;
@@ -43,11 +46,6 @@ pub(crate) trait F32x16: Copy {
     fn exp2i(self) -> Self;
     /// Tree sum: 16 -> 8 -> 4 -> 2 -> 1, lane `i` plus lane `i + half`.
     fn reduce_add(self) -> f32;
-    /// [`reduce_add`](Self::reduce_add) of each, which together may take fewer shuffles.
-    #[inline(always)]
-    fn reduce_add4(v: [Self; 4]) -> [f32; 4] {
-        [v[0].reduce_add(), v[1].reduce_add(), v[2].reduce_add(), v[3].reduce_add()]
-    }
     /// Tree maximum in the same order, with [`max`](Self::max)'s rule.
     fn reduce_max(self) -> f32;
 

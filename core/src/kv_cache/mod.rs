@@ -1,14 +1,15 @@
 //! Keys and values of past positions, per layer: the whole context, or a ring where attention has a window.
 //!
-//! A layer's buffer is `[capacity][kv_heads * head_dim]`; position `p` lies in slot `p % capacity`. The capacity is a
-//! multiple of [`ATTN_CHUNK`], so a chunk of positions never wraps. A ring holds the window and one batch: all keys of
-//! a batch are written before any of its queries looks.
+//! Position `p` lies in slot `p % capacity`. The capacity is a multiple of [`ATTN_CHUNK`], so a chunk of positions never
+//! wraps. What attention reads together lies together: a layer's keys are `[chunks][heads][blocks of 16
+//! positions][head_dim][16]`, its values `[chunks][heads][256 positions][head_dim]`. A ring holds the window and one
+//! batch: all keys of a batch are written before any of its queries looks.
 //!
 //! Knows numbers, not models. Memory is reserved at once and touched as positions fill up.
 
 use crate::error::{Error, ErrorKind, Result};
-use crate::kernels::{ATTN_CHUNK, KvRows};
-use crate::tensor::{Either, Rows};
+use crate::kernels::{ATTN_CHUNK, ATTN_LANES, KvRows};
+use crate::tensor::{Blocks, Either};
 
 /// How keys and values are stored.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Default)]
@@ -33,13 +34,20 @@ impl KvType {
 /// What a layer keeps per position, and for how long.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct KvShape {
-    /// Elements of a key or value row: `kv_heads * head_dim`.
-    pub row: usize,
+    /// Heads of keys and of values.
+    pub heads: usize,
+    /// Elements of a head.
+    pub head_dim: usize,
     /// Positions that attention looks back on, itself included; `None` for all.
     pub window: Option<usize>,
 }
 
 impl KvShape {
+    /// Elements of a position's keys or values.
+    pub fn row(&self) -> usize {
+        self.heads * self.head_dim
+    }
+
     /// Positions that the buffer has room for: the context, or the window and a batch.
     pub fn capacity(&self, context: usize, batch: usize) -> usize {
         let needed = self.window.map_or(context, |w| context.min(w.saturating_add(batch)));
@@ -48,7 +56,7 @@ impl KvShape {
 
     /// Bytes of keys and values; `None` if that overflows.
     pub fn bytes(&self, ty: KvType, context: usize, batch: usize) -> Option<usize> {
-        self.capacity(context, batch).checked_mul(self.row)?.checked_mul(2 * ty.bytes())
+        self.capacity(context, batch).checked_mul(self.row())?.checked_mul(2 * ty.bytes())
     }
 }
 
@@ -57,12 +65,9 @@ impl KvShape {
 pub struct LayerCache {
     k: KvBuf,
     v: KvBuf,
+    shape: KvShape,
     /// Positions with room.
     pub capacity: usize,
-    /// Elements of a row.
-    pub row: usize,
-    /// Whether old positions are overwritten.
-    window: Option<usize>,
 }
 
 impl LayerCache {
@@ -71,24 +76,25 @@ impl LayerCache {
         p % self.capacity
     }
 
-    /// Keys and values from position `first`, a multiple of [`ATTN_CHUNK`], to the end of its chunk.
-    pub fn chunk(&self, first: usize) -> (KvRows<'_>, KvRows<'_>) {
-        let at = self.slot(first) * self.row;
-        let end = at + ATTN_CHUNK * self.row;
-        (self.k.part(at, end), self.v.part(at, end))
+    /// Keys and values of a head from position `first`, a multiple of [`ATTN_CHUNK`], to the end of its chunk.
+    pub fn chunk(&self, first: usize, head: usize) -> (KvRows<'_>, KvRows<'_>) {
+        let len = ATTN_CHUNK * self.shape.head_dim;
+        let at = (self.slot(first) / ATTN_CHUNK * self.shape.heads + head) * len;
+        (self.k.part(at, at + len), self.v.part(at, at + len))
     }
 
-    /// Rows of keys and of values for a batch that starts at position `start`.
-    pub fn rows_mut(&mut self, start: usize) -> (KvRowsMut<'_>, KvRowsMut<'_>) {
-        let slot = self.slot(start);
-        (self.k.rows(self.row, slot), self.v.rows(self.row, slot))
+    /// The blocks of [`ATTN_LANES`] keys and values that a batch starting at position `start` fills; block 0 holds
+    /// `start`.
+    pub fn blocks_mut(&mut self, start: usize) -> (KvBlocksMut<'_>, KvBlocksMut<'_>) {
+        let (slot, shape) = (self.slot(start), self.shape);
+        (self.k.blocks(shape, slot), self.v.blocks(shape, slot))
     }
 }
 
-/// Rows of f16 bits or of floats.
-pub type KvRowsMut<'a> = Either<Rows<'a, u16>, Rows<'a, f32>>;
+/// Blocks of f16 bits or of floats, each a stripe `[heads, 16 * head_dim]`.
+pub type KvBlocksMut<'a> = Either<Blocks<'a, u16>, Blocks<'a, f32>>;
 
-/// `[capacity, row]`.
+/// Keys or values of all positions.
 #[derive(Debug)]
 enum KvBuf {
     F16(Vec<u16>),
@@ -110,10 +116,11 @@ impl KvBuf {
         }
     }
 
-    fn rows(&mut self, row: usize, slot: usize) -> KvRowsMut<'_> {
+    fn blocks(&mut self, shape: KvShape, slot: usize) -> KvBlocksMut<'_> {
+        let sizes = (shape.heads, ATTN_CHUNK / ATTN_LANES, ATTN_LANES * shape.head_dim);
         match self {
-            KvBuf::F16(x) => Either::A(Rows::ring(x, row, slot)),
-            KvBuf::F32(x) => Either::B(Rows::ring(x, row, slot)),
+            KvBuf::F16(x) => Either::A(Blocks::ring(x, sizes, slot / ATTN_LANES)),
+            KvBuf::F32(x) => Either::B(Blocks::ring(x, sizes, slot / ATTN_LANES)),
         }
     }
 }
@@ -143,12 +150,12 @@ impl KvCache {
         let layers = shapes
             .map(|shape| {
                 let capacity = shape.capacity(context, batch);
-                let len = capacity.checked_mul(shape.row);
+                let len = capacity.checked_mul(shape.row());
                 let zeros = || len.and_then(|len| KvBuf::new(ty, len));
                 let (k, v) = zeros().zip(zeros()).ok_or_else(|| {
                     Error::new(ErrorKind::Limit, format!("no memory for a context of {context} positions"))
                 })?;
-                Ok(LayerCache { k, v, capacity, row: shape.row, window: shape.window })
+                Ok(LayerCache { k, v, shape, capacity })
             })
             .collect::<Result<_>>()?;
         Ok(Self { layers, context, len: 0, written: 0 })
@@ -193,7 +200,7 @@ impl KvCache {
     /// Whether the first `n` positions can still be continued from: every ring still holds its window before `n`.
     pub fn can_truncate(&self, n: usize) -> bool {
         n <= self.len
-            && self.layers.iter().all(|layer| match layer.window {
+            && self.layers.iter().all(|layer| match layer.shape.window {
                 Some(window) if n > 0 => {
                     let oldest_needed = (n + 1).saturating_sub(window);
                     oldest_needed + layer.capacity >= self.written
@@ -230,7 +237,8 @@ mod tests {
     use super::*;
 
     fn cache(window: Option<usize>, context: usize, batch: usize) -> KvCache {
-        KvCache::new([KvShape { row: 4, window }].into_iter(), KvType::F16, context, batch).expect("small")
+        KvCache::new([KvShape { heads: 2, head_dim: 2, window }].into_iter(), KvType::F16, context, batch)
+            .expect("small")
     }
 
     fn fill(cache: &mut KvCache, n: usize) {
@@ -240,8 +248,8 @@ mod tests {
 
     #[test]
     fn windows_cost_their_window_only() {
-        let full = KvShape { row: 256, window: None };
-        let ring = KvShape { row: 256, window: Some(512) };
+        let full = KvShape { heads: 4, head_dim: 64, window: None };
+        let ring = KvShape { heads: 4, head_dim: 64, window: Some(512) };
         assert_eq!(full.bytes(KvType::F16, 8192, 512), Some(8192 * 256 * 4));
         assert_eq!(ring.bytes(KvType::F16, 8192, 512), Some(1024 * 256 * 4));
         assert_eq!(ring.bytes(KvType::F16, 300, 512), Some(512 * 256 * 4));
@@ -275,7 +283,7 @@ mod tests {
 
     #[test]
     fn absurd_contexts_are_refused() {
-        let shapes = [KvShape { row: 1 << 20, window: None }];
+        let shapes = [KvShape { heads: 1 << 10, head_dim: 1 << 10, window: None }];
         let error = KvCache::new(shapes.into_iter(), KvType::F32, usize::MAX / 4, 1).expect_err("refused");
         assert_eq!(error.kind(), ErrorKind::Limit);
     }

@@ -8,13 +8,14 @@ use super::activations::{Activations, Formats};
 use super::block::attention::Attention;
 use super::block::linear;
 use super::block::rope::Rotation;
+use super::block::store::Store;
 use super::spec::{AttentionSpec, FfnSpec, LayerSpec, ModelSpec, QkNorm};
 use super::weights::{Layer, Linear, Vector, Weights};
 use crate::cancel::CancelToken;
 use crate::error::{Error, ErrorKind, Result};
 use crate::kernels::{Kernels, RopePairing};
 use crate::kv_cache::{KvCache, LayerCache};
-use crate::tensor::{Either, Rows};
+use crate::tensor::Rows;
 use crate::threads::Pool;
 use std::time::Instant;
 
@@ -183,20 +184,17 @@ impl Decoder {
         let qkv = [(&layer.q, &mut *q), (&layer.k, &mut *k), (&layer.v, &mut *v)];
         linear::products(cx, locals, input, (n, width), qkv);
 
-        // Per position: norm, rotate and scale queries; norm, rotate and store keys; store values.
-        let (k_cache, v_cache) = cache.rows_mut(start);
-        let parts =
-            (Rows::new(q, a.q_row()), Rows::new(k, a.kv_row()), Rows::new(v, a.kv_row()), k_cache, v_cache);
+        // Per position: norm, rotate and scale queries; norm and rotate keys.
+        let parts = (Rows::new(q, a.q_row()), Rows::new(k, a.kv_row()));
         let turning = a.rope.map(|i| (&rope[i], self.spec.ropes[i]));
-        cx.pool.rows(locals, n, parts, |_, t, (q, k, v, k_cache, v_cache)| {
+        cx.pool.rows(locals, n, parts, |_, t, (q, k)| {
             let turn = turning.map(|(table, r)| (&table[t * r.dims..(t + 1) * r.dims], r.pairing));
             let norms = layer.qk_norm.as_ref();
             prepare_heads(kernels, spec, q, norms.map(|n| n.0.get()), turn);
             kernels.scale(q, a.scale);
             prepare_heads(kernels, spec, k, norms.map(|n| n.1.get()), turn);
-            store(kernels, k, k_cache);
-            store(kernels, v, v_cache);
         });
+        Store { kernels, start, n, head_dim: a.head_dim }.run(cx.pool, locals, cache, (k, v));
 
         // h = attention over the cache, quantised for o.
         let attention = Attention { spec: a, cache, q, start, n };
@@ -332,14 +330,6 @@ fn prepare_heads(
         if let (QkNorm::HeadRotated, Some(norm)) = (qk_norm, norm) {
             kernels.rms_norm_inplace(head, norm, spec.norm.eps);
         }
-    }
-}
-
-/// Writes one row of keys or values as the cache keeps them.
-fn store(kernels: &Kernels, row: &[f32], to: Either<&mut [u16], &mut [f32]>) {
-    match to {
-        Either::A(f16) => kernels.to_f16(row, f16),
-        Either::B(f32) => f32.copy_from_slice(row),
     }
 }
 

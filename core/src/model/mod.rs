@@ -55,7 +55,8 @@ impl Decoder {
 
     /// What each layer's cache keeps.
     pub(crate) fn kv_shapes(&self) -> impl Iterator<Item = KvShape> {
-        self.spec.layers.iter().map(|l| KvShape { row: l.attention.kv_row(), window: l.attention.window })
+        let shape = |a: &AttentionSpec| KvShape { heads: a.kv_heads, head_dim: a.head_dim, window: a.window };
+        self.spec.layers.iter().map(move |l| shape(&l.attention))
     }
 
     /// The sizes of a session's buffers.

@@ -9,5 +9,5 @@ mod view;
 
 pub use self::acts::{Acts, QuantActs};
 pub use self::cast::{PlainBlock, blocks, f32s};
-pub use self::stripe::{Either, Rows, SplitRows, Stripe, StripeSource};
+pub use self::stripe::{Blocks, Either, Rows, SplitRows, Stripe, StripeSource};
 pub use self::view::{QMatRef, quantize};

@@ -123,6 +123,41 @@ impl<'a, T> Rows<'a, T> {
     }
 }
 
+/// Blocks of a ring that tasks take one by one. The buffer is `[groups][heads][per_group * len]`: task `i` gets block
+/// `start + i`, counted over groups and wrapped, as a stripe of `heads` rows of `len` elements.
+#[derive(Debug)]
+pub struct Blocks<'a, T> {
+    source: StripeSource<'a, T>,
+    heads: usize,
+    per_group: usize,
+    start: usize,
+}
+
+impl<'a, T> Blocks<'a, T> {
+    /// Panics if `data` is not whole groups.
+    pub fn ring(data: &'a mut [T], (heads, per_group, len): (usize, usize, usize), start: usize) -> Self {
+        let rows = data.len().checked_div(per_group * len).unwrap_or(0);
+        assert!(rows.is_multiple_of(heads), "whole groups");
+        Self { source: StripeSource::new(data, rows, per_group * len), heads, per_group, start }
+    }
+}
+
+impl<'a, T: Send> SplitRows for Blocks<'a, T> {
+    type Row = Stripe<'a, T>;
+
+    fn capacity(&self) -> usize {
+        self.source.n() / self.heads * self.per_group
+    }
+
+    unsafe fn row(&self, i: usize) -> Stripe<'a, T> {
+        let (at, len) = ((self.start + i) % self.capacity(), self.source.stride() / self.per_group);
+        let (group, block) = (at / self.per_group, at % self.per_group);
+        let rows = group * self.heads..(group + 1) * self.heads;
+        // SAFETY: for `i < capacity` the blocks of different tasks differ, and the caller asks for each once.
+        unsafe { self.source.tile(rows, block * len..(block + 1) * len) }
+    }
+}
+
 /// Something that can be taken apart row by row, one row per task.
 pub trait SplitRows: Sync {
     /// One task's part.
@@ -244,6 +279,22 @@ mod tests {
             unsafe { rows.row(i) }.fill(i as u16 + 1);
         }
         assert_eq!(data, [2, 2, 0, 0, 1, 1]);
+    }
+
+    #[test]
+    fn blocks_are_strided_and_wrap() {
+        let mut data = [0u16; 2 * 3 * 4]; // 2 groups of 3 heads, 2 blocks of 2 per group
+        let blocks = Blocks::ring(&mut data, (3, 2, 2), 3);
+        assert_eq!(blocks.capacity(), 4);
+        for i in 0..2 {
+            // SAFETY: each block is asked for once.
+            let mut block = unsafe { blocks.row(i) };
+            assert_eq!((block.n(), block.width()), (3, 2));
+            (0..3).for_each(|head| block.row(head).fill(10 * (i as u16 + 1) + head as u16));
+        }
+        let (first, last) = data.split_at(12);
+        assert_eq!(first, [20, 20, 0, 0, 21, 21, 0, 0, 22, 22, 0, 0]);
+        assert_eq!(last, [0, 0, 10, 10, 0, 0, 11, 11, 0, 0, 12, 12]);
     }
 
     #[test]

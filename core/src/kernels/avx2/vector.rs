@@ -71,6 +71,12 @@ impl F32x16 for V {
     }
 
     #[inline(always)]
+    fn prefetch<T>(p: *const T) {
+        // SAFETY: a prefetch of any address is harmless.
+        unsafe { _mm_prefetch::<_MM_HINT_T1>(p.cast()) }
+    }
+
+    #[inline(always)]
     fn add(self, b: Self) -> Self {
         // SAFETY: the tier's instructions are there.
         unsafe { Self(_mm256_add_ps(self.0, b.0), _mm256_add_ps(self.1, b.1)) }
@@ -151,29 +157,6 @@ impl F32x16 for V {
             let two = _mm_add_ps(four, _mm_movehl_ps(four, four));
             _mm_cvtss_f32(_mm_add_ss(two, _mm_movehdup_ps(two)))
         }
-    }
-
-    #[inline(always)]
-    fn reduce_add4(v: [Self; 4]) -> [f32; 4] {
-        let mut out = [0.0; 4];
-        // SAFETY: the tier's instructions are there; the store writes `out`.
-        unsafe {
-            // 16 -> 8 -> 4 one by one; 4 -> 2 and 2 -> 1 in pairs.
-            let a = _mm256_add_ps(v[0].0, v[0].1);
-            let b = _mm256_add_ps(v[1].0, v[1].1);
-            let c = _mm256_add_ps(v[2].0, v[2].1);
-            let d = _mm256_add_ps(v[3].0, v[3].1);
-            let ac =
-                _mm256_add_ps(_mm256_permute2f128_ps::<0x20>(a, c), _mm256_permute2f128_ps::<0x31>(a, c));
-            let bd =
-                _mm256_add_ps(_mm256_permute2f128_ps::<0x20>(b, d), _mm256_permute2f128_ps::<0x31>(b, d));
-            // Each 128 bits: (a, b), then (c, d).
-            let two = _mm256_add_ps(_mm256_shuffle_ps::<0x44>(ac, bd), _mm256_shuffle_ps::<0xee>(ac, bd));
-            let (ab, cd) = (_mm256_castps256_ps128(two), _mm256_extractf128_ps::<1>(two));
-            let one = _mm_add_ps(_mm_shuffle_ps::<0x88>(ab, cd), _mm_shuffle_ps::<0xdd>(ab, cd));
-            _mm_storeu_ps(out.as_mut_ptr(), one);
-        }
-        out
     }
 
     #[inline(always)]

@@ -61,6 +61,12 @@ impl F32x16 for V {
     }
 
     #[inline(always)]
+    fn prefetch<T>(p: *const T) {
+        // SAFETY: a prefetch of any address is harmless.
+        unsafe { _mm_prefetch::<_MM_HINT_T1>(p.cast()) }
+    }
+
+    #[inline(always)]
     fn add(self, b: Self) -> Self {
         // SAFETY: the tier's instructions are there.
         Self(unsafe { _mm512_add_ps(self.0, b.0) })
@@ -133,25 +139,6 @@ impl F32x16 for V {
             let two = _mm_add_ps(four, _mm_movehl_ps(four, four));
             _mm_cvtss_f32(_mm_add_ss(two, _mm_movehdup_ps(two)))
         }
-    }
-
-    #[inline(always)]
-    fn reduce_add4(v: [Self; 4]) -> [f32; 4] {
-        let [Self(a), Self(b), Self(c), Self(d)] = v;
-        let mut out = [0.0; 4];
-        // SAFETY: the tier's instructions are there; the store writes `out`.
-        unsafe {
-            // 16 -> 8: the halves of a and b, then of c and d. 8 -> 4: one of the four in each 128 bits.
-            let ab = _mm512_add_ps(_mm512_shuffle_f32x4::<0x44>(a, b), _mm512_shuffle_f32x4::<0xee>(a, b));
-            let cd = _mm512_add_ps(_mm512_shuffle_f32x4::<0x44>(c, d), _mm512_shuffle_f32x4::<0xee>(c, d));
-            let four =
-                _mm512_add_ps(_mm512_shuffle_f32x4::<0x88>(ab, cd), _mm512_shuffle_f32x4::<0xdd>(ab, cd));
-            let two = _mm512_add_ps(four, _mm512_shuffle_ps::<0x0e>(four, four));
-            let one = _mm512_add_ps(two, _mm512_movehdup_ps(two));
-            let firsts = _mm512_maskz_compress_ps(0x1111, one);
-            _mm_storeu_ps(out.as_mut_ptr(), _mm512_castps512_ps128(firsts));
-        }
-        out
     }
 
     #[inline(always)]

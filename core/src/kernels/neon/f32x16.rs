@@ -1,6 +1,6 @@
 //! [`F32x16`] as four registers of 128 bits. Baseline instructions only, so all three ARM tiers use it.
 
-use std::arch::aarch64::*;
+use std::arch::{aarch64::*, asm};
 
 use super::super::vector::F32x16;
 
@@ -100,6 +100,12 @@ impl F32x16 for Neon {
                 vreinterpretq_f32_u32(vshll_high_n_u16::<16>(b)),
             ])
         }
+    }
+
+    #[inline(always)]
+    fn prefetch<T>(p: *const T) {
+        // SAFETY: a prefetch of any address is harmless. (Its intrinsic is not stable.)
+        unsafe { asm!("prfm pldl2keep, [{p}]", p = in(reg) p, options(nostack, preserves_flags, readonly)) }
     }
 
     #[inline(always)]

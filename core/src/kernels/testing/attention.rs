@@ -2,16 +2,15 @@
 
 use super::data::{Floats, Rng};
 use super::{assert_same, fast_tiers, nmse, oracle};
-use crate::kernels::{ATTN_CHUNK, AttnChunk, AttnState, Kernels, KvRows, Scratch};
+use crate::kernels::{ATTN_CHUNK, ATTN_LANES, AttnChunk, AttnState, Kernels, KvRows, Scratch};
 use half::f16;
 
 /// Queries, keys and values of one chunk.
 struct Case {
     q: Vec<f32>,
-    k: Vec<u16>,
+    k: Vec<u16>, // [len, rounded up to blocks][head_dim], position by position; the kernel gets `lanes` of it
     v: Vec<u16>,
     head_dim: usize,
-    stride: usize,
     len: usize,
     visible: Vec<(u32, u32)>,
     softcap: Option<f32>,
@@ -38,9 +37,9 @@ impl State {
 
 impl Case {
     fn new(rng: &mut Rng, n_q: usize, head_dim: usize, len: usize, kind: Floats) -> Self {
-        let stride = head_dim + [0, 3, 16, 64][rng.below(4)];
         let bits = |x: f32| f16::from_f32_const(x).to_bits();
-        let rows = |rng: &mut Rng| rng.floats(len * stride, kind).into_iter().map(bits).collect();
+        let rows =
+            |rng: &mut Rng, len| rng.floats(len * head_dim, kind).into_iter().map(bits).collect::<Vec<u16>>();
         let start = rng.below(len + 1);
         let visible = (0..n_q)
             .map(|i| match rng.below(4) {
@@ -56,10 +55,9 @@ impl Case {
         let softcap = (rng.below(3) == 0).then_some(5.0);
         Self {
             q: rng.floats(n_q * head_dim, kind),
-            k: rows(rng),
-            v: rows(rng),
+            k: rows(rng, len.next_multiple_of(ATTN_LANES)),
+            v: rows(rng, len),
             head_dim,
-            stride,
             len,
             visible,
             softcap,
@@ -68,10 +66,11 @@ impl Case {
 
     /// Queries `first..first + n`.
     fn run(&self, kernels: &Kernels, first: usize, n: usize) -> State {
-        let state = self.run_on(kernels, first, n, KvRows::F16(&self.k), KvRows::F16(&self.v));
+        let keys = lanes(&self.k, self.head_dim);
+        let state = self.run_on(kernels, first, n, KvRows::F16(&keys), KvRows::F16(&self.v));
         let wide =
             |rows: &[u16]| rows.iter().map(|&x| f16::from_bits(x).to_f32_const()).collect::<Vec<f32>>();
-        let (k, v) = (wide(&self.k), wide(&self.v));
+        let (k, v) = (wide(&keys), wide(&self.v));
         let wide = self.run_on(kernels, first, n, KvRows::F32(&k), KvRows::F32(&v));
         assert_same_state(&wide, &state, || "f32 rows".to_owned());
         state
@@ -84,14 +83,24 @@ impl Case {
             head_dim: self.head_dim,
             k,
             v,
-            stride: self.stride,
             len: self.len,
             visible: &self.visible[first..first + n],
+            next: Some(k),
             softcap: self.softcap,
         };
         kernels.attn_chunk(&chunk, &mut state.view(), &mut Scratch::new(self.head_dim));
         state
     }
+}
+
+/// Keys `[positions][head_dim]` as the kernels want them: `[blocks][head_dim][16]`.
+fn lanes(keys: &[u16], head_dim: usize) -> Vec<u16> {
+    let mut out = vec![0; keys.len()];
+    for (i, &x) in keys.iter().enumerate() {
+        let (p, d) = (i / head_dim, i % head_dim);
+        out[(p / ATTN_LANES * head_dim + d) * ATTN_LANES + p % ATTN_LANES] = x;
+    }
+    out
 }
 
 #[track_caller]
@@ -152,11 +161,11 @@ fn what_is_not_visible_has_no_influence() {
     case.visible[4] = (33, 33);
     let before: Vec<State> = fast_tiers().chain([oracle()]).map(|k| case.run(k, 0, n)).collect();
     for p in (0..20).chain(68..len) {
-        case.k[p * case.stride..][..head_dim].fill(f16::NAN.to_bits());
-        case.v[p * case.stride..][..head_dim].fill(f16::INFINITY.to_bits());
+        case.k[p * head_dim..][..head_dim].fill(f16::NAN.to_bits());
+        case.v[p * head_dim..][..head_dim].fill(f16::INFINITY.to_bits());
     }
     // Inside the union of what is seen, but not by the first query.
-    case.v[62 * case.stride..][..head_dim].fill(f16::NAN.to_bits());
+    case.v[62 * head_dim..][..head_dim].fill(f16::NAN.to_bits());
     for (tier, before) in fast_tiers().chain([oracle()]).zip(before) {
         let after = case.run(tier, 0, n);
         assert_same(&after.max, &before.max, || tier.name().into());
@@ -201,7 +210,7 @@ fn a_nan_key_reaches_the_result_but_not_the_maximum() {
     for at in [0, 7, 15, 31, 49] {
         let mut case = Case::new(&mut rng, 2, head_dim, len, Floats::Plain);
         (case.visible, case.softcap) = (vec![(0, 50), (0, 50)], None);
-        case.k[at * case.stride + 39] = f16::NAN.to_bits();
+        case.k[at * head_dim + 39] = f16::NAN.to_bits();
         for tier in fast_tiers().chain([oracle()]) {
             let state = case.run(tier, 0, 2);
             assert!(state.max.iter().all(|m| m.is_finite()), "{}: {:?}", tier.name(), state.max);
@@ -227,14 +236,14 @@ fn attend(cases: &[Case], i: usize) -> Vec<f64> {
     let mut total = 0.0;
     for case in cases {
         for p in case.visible[i].0 as usize..case.visible[i].1 as usize {
-            let key = &case.k[p * case.stride..][..head_dim];
+            let key = &case.k[p * head_dim..][..head_dim];
             let query = &case.q[i * head_dim..][..head_dim];
             let mut s: f64 = query.iter().zip(key).map(|(&q, &k)| f64::from(q) * wide(k)).sum();
             if let Some(cap) = case.softcap {
                 s = f64::from(cap) * (s / f64::from(cap)).tanh();
             }
             total += s.exp();
-            for (o, &v) in out.iter_mut().zip(&case.v[p * case.stride..]) {
+            for (o, &v) in out.iter_mut().zip(&case.v[p * head_dim..]) {
                 *o += s.exp() * wide(v);
             }
         }

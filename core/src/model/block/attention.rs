@@ -12,6 +12,9 @@ use crate::model::spec::AttentionSpec;
 use crate::tensor::Stripe;
 use crate::threads::Grid;
 
+/// Runs of chunks that a thread gets of a single token's attention, at least.
+const RUNS: usize = 3;
+
 /// One layer's attention for a batch at positions `start..start + n`.
 pub(crate) struct Attention<'a> {
     pub(crate) spec: &'a AttentionSpec,
@@ -26,7 +29,7 @@ impl Attention<'_> {
     /// Fills `out`, `[n, q_row]`. `partials` is room for a single token's partial results.
     pub(crate) fn run(&self, cx: &Context<'_>, locals: &mut [Local], partials: &mut [f32], out: &mut [f32]) {
         let chunks = self.chunks(0, self.n);
-        if self.n == 1 && cx.pool.threads() > 1 && chunks.len() > 1 {
+        if self.n == 1 && chunks.len() > 1 {
             self.by_chunk(cx, locals, partials, out);
         } else {
             self.by_query(cx, locals, out);
@@ -90,32 +93,40 @@ impl Attention<'_> {
         });
     }
 
-    /// Tasks: key head x chunk; then key heads merge.
+    /// Tasks: runs of (chunk, key head), in the order in which they lie in memory; then key heads merge.
     fn by_chunk(&self, cx: &Context<'_>, locals: &mut [Local], partials: &mut [f32], out: &mut [f32]) {
-        let (group, head_dim) = (self.group(), self.spec.head_dim);
+        let (group, head_dim, kv_heads) = (self.group(), self.spec.head_dim, self.spec.kv_heads);
         let all = self.chunks(0, 1);
         let cell = group * (head_dim + 2); // a partial result: accumulators, then maxima, then sums
-        let cells = self.spec.kv_heads * all.len();
+        let cells = kv_heads * all.len();
         let partials = &mut partials[..cells * cell];
-        let grid = Grid { out: partials, rows: cells, cols: cell, tile_rows: 1, tile_cols: cell };
+        // Runs as long as leave each thread several, so that a slow one does not hold the others up.
+        let tile_rows = (cells / (cx.pool.threads() * RUNS)).max(1);
+        let grid = Grid { out: partials, rows: cells, cols: cell, tile_rows, tile_cols: cell };
         cx.pool.tiles(locals, [grid], |local, mut tile| {
-            if cx.cancelled() {
-                return;
+            for (i, row) in tile.rows.clone().enumerate() {
+                if cx.cancelled() {
+                    return;
+                }
+                let (chunk, kv_head) = (all.start + row / kv_heads, row % kv_heads);
+                local.visible[..group].fill(self.visible(0, chunk));
+                let q = &self.q[kv_head * group * head_dim..(kv_head + 1) * group * head_dim];
+                let mut chunk = self.chunk(kv_head, chunk, q, &local.visible[..group]);
+                if row + 1 < tile.rows.end {
+                    let (chunk_after, head_after) = (all.start + (row + 1) / kv_heads, (row + 1) % kv_heads);
+                    chunk.next = Some(self.cache.chunk(chunk_after * ATTN_CHUNK, head_after).0);
+                }
+                let mut part = split(tile.out.row(i), group, head_dim);
+                cx.kernels.attn_chunk(&chunk, &mut part, &mut local.scratch);
             }
-            let (kv_head, chunk) = (tile.rows.start / all.len(), all.start + tile.rows.start % all.len());
-            local.visible[..group].fill(self.visible(0, chunk));
-            let q = &self.q[kv_head * group * head_dim..(kv_head + 1) * group * head_dim];
-            let chunk = self.chunk(kv_head, chunk, q, &local.visible[..group]);
-            let mut part = split(tile.out.row(0), group, head_dim);
-            cx.kernels.attn_chunk(&chunk, &mut part, &mut local.scratch);
         });
         let (partials, mut out) = (&*partials, Stripe::whole(out, 1, self.spec.q_row()));
         let Local { state, part, .. } = &mut locals[0];
-        for kv_head in 0..self.spec.kv_heads {
+        for kv_head in 0..kv_heads {
             let mut state = state.first(group, head_dim);
             clear(&mut state);
             for chunk in 0..all.len() {
-                let cell = &partials[(kv_head * all.len() + chunk) * cell..][..cell];
+                let cell = &partials[(chunk * kv_heads + kv_head) * cell..][..cell];
                 let part = part.first(group, head_dim);
                 let (acc, rest) = cell.split_at(group * head_dim);
                 part.acc.copy_from_slice(acc);
@@ -144,16 +155,15 @@ impl Attention<'_> {
         q: &'b [f32],
         visible: &'b [(u32, u32)],
     ) -> AttnChunk<'b> {
-        let (k, v) = self.cache.chunk(chunk * ATTN_CHUNK);
-        let at = kv_head * self.spec.head_dim;
+        let (k, v) = self.cache.chunk(chunk * ATTN_CHUNK, kv_head);
         AttnChunk {
             q,
             head_dim: self.spec.head_dim,
-            k: k.from(at),
-            v: v.from(at),
-            stride: self.cache.row,
+            k,
+            v,
             len: ATTN_CHUNK,
             visible,
+            next: None,
             softcap: self.spec.softcap,
         }
     }

@@ -1,28 +1,33 @@
 //! Attention of several queries over one chunk of at most 256 positions, and the merging of chunks.
 //!
 //! For each query alone, whatever else is in the batch:
-//! 1. score of position `p` = dot of query and key in the sixteen lanes (`head_dim` padded with zeros), then the soft
-//!    cap if there is one;
+//! 1. score of position `p` = fused multiply-adds of query and key elements from zero, elements in order (positions are
+//!    lanes, so nothing is added across lanes), then the soft cap if there is one;
 //! 2. `max` over the visible scores (NaN is left out here, and comes back through the sum);
 //! 3. `e_p = exp(score - max)`; their sum in sixteen lanes, position `p` in lane `p % 16`, and the tree;
 //! 4. accumulator element `d` = fused multiply-adds of `e_p * value[p][d]` over the visible positions in order.
 //!
-//! Keys and values are widened to f32 once per block of [`QUERIES`] queries, [`SPAN`] positions at a time, so that
-//! they are met in the first-level cache.
+//! Few queries read keys and values as they are stored. Many share them widened to f32, as many positions at a time
+//! as scratch memory holds.
 
 mod scores;
 mod values;
+
+use std::ptr::null;
 
 use self::scores::score_span;
 use self::values::value_span;
 use super::exp::{exp, tanh};
 use crate::kernels::vector::F32x16;
-use crate::kernels::{ATTN_CHUNK, AttnChunk, AttnState, KvRows, Scratch};
+use crate::kernels::{ATTN_CHUNK, ATTN_LANES, AttnChunk, AttnState, KvRows, Scratch};
 
 /// Queries that share widened keys and values.
 const QUERIES: usize = 16;
-/// Positions that are widened at once, at most.
-const SPAN: usize = 16;
+/// Queries of a register tile, at most.
+const TILE: usize = 4;
+/// Positions whose values are met by all queries in turn, at most: their tiles of columns come from the first-level
+/// cache.
+const SPAN: usize = 32;
 
 /// Up to [`QUERIES`] queries on their way through the three [`Steps`].
 pub(crate) struct Block<'a> {
@@ -30,13 +35,58 @@ pub(crate) struct Block<'a> {
     q: &'a [f32],                        // [n, head_dim]
     visible: &'a [(u32, u32)],           // [n]
     positions: (usize, usize),           // what any of them sees
-    padded: usize,                       // head_dim, next multiple of 16
-    span: usize,                         // positions that `wide` holds
-    wide: &'a mut [f32],                 // [span, padded] keys, then values
+    wide: &'a mut [f32],                 // keys or values widened
     scores: &'a mut [[f32; ATTN_CHUNK]], // [QUERIES], the first n in use
     acc: &'a mut [f32],                  // [n, head_dim]
     max: &'a mut [f32],                  // [n]
     sum: &'a mut [f32],                  // [n]
+}
+
+impl Block<'_> {
+    /// Whether widening pays, and there is room (there is for all but absurd heads).
+    fn widens(&self) -> bool {
+        self.visible.len() > 2 * TILE && self.wide.len() >= SPAN * self.chunk.head_dim
+    }
+}
+
+/// An element of a cache.
+pub(super) trait Element: Copy {
+    /// Whether it comes from a cache that is larger than the processor's.
+    const FROM_MEMORY: bool;
+    /// Sixteen of them as `f32`.
+    fn load<V: F32x16>(x: &[Self; 16]) -> V;
+    /// Fewer than sixteen; zeros beyond.
+    fn load_partial<V: F32x16>(x: &[Self]) -> V;
+}
+
+/// f16 bits.
+impl Element for u16 {
+    const FROM_MEMORY: bool = true;
+
+    #[inline(always)]
+    fn load<V: F32x16>(x: &[Self; 16]) -> V {
+        V::load_f16(x)
+    }
+
+    #[inline(always)]
+    fn load_partial<V: F32x16>(x: &[Self]) -> V {
+        V::load_f16_partial(x)
+    }
+}
+
+/// Mostly what was widened.
+impl Element for f32 {
+    const FROM_MEMORY: bool = false;
+
+    #[inline(always)]
+    fn load<V: F32x16>(x: &[Self; 16]) -> V {
+        V::load(x)
+    }
+
+    #[inline(always)]
+    fn load_partial<V: F32x16>(x: &[Self]) -> V {
+        V::load_partial(x, 0.0)
+    }
 }
 
 /// One step for one block of queries, compiled for a tier.
@@ -62,9 +112,7 @@ pub(crate) unsafe fn attn_chunk(
     steps: &Steps,
 ) {
     let hd = chunk.head_dim;
-    let padded = hd.next_multiple_of(16);
     let (scores, wide) = scratch.f32s().split_at_mut(QUERIES * ATTN_CHUNK);
-    let span = SPAN.min(wide.len().checked_div(padded).unwrap_or(SPAN)); // scratch for `head_dim` holds at least one
     let (scores, _) = scores.as_chunks_mut::<ATTN_CHUNK>();
     let mut first = 0;
     while first < chunk.visible.len() {
@@ -75,8 +123,6 @@ pub(crate) unsafe fn attn_chunk(
             q: &chunk.q[first * hd..(first + n) * hd],
             visible,
             positions: union(visible),
-            padded,
-            span,
             wide,
             scores,
             acc: &mut state.acc[first * hd..(first + n) * hd],
@@ -96,16 +142,26 @@ pub(crate) unsafe fn attn_chunk(
 /// Step 1: `block.scores`, without the soft cap.
 #[inline(always)]
 pub(crate) fn scores<V: F32x16>(block: &mut Block<'_>) {
-    let (mut p, end) = block.positions;
-    while p < end {
-        let len = block.span.min(end - p);
-        widen::<V>(block.chunk.k, block.chunk, p, len, block.padded, block.wide);
-        if V::TILE == 4 {
-            score_span::<V, 4>(block, p, len);
-        } else {
-            score_span::<V, 2>(block, p, len);
+    let row = block.chunk.head_dim * ATTN_LANES;
+    let (mut at, end) = (block.positions.0 / ATTN_LANES, block.positions.1.div_ceil(ATTN_LANES));
+    let step = if block.widens() { block.wide.len() / row } else { ATTN_CHUNK / ATTN_LANES };
+    while at < end {
+        let blocks = step.min(end - at);
+        let (part, widens) = (at * row..(at + blocks) * row, block.widens());
+        let Block { chunk, q, visible, wide, scores, .. } = block;
+        match chunk.k {
+            KvRows::F16(k) if widens => {
+                let wide = &mut wide[..part.len()];
+                widen::<V>(&k[part], wide);
+                score_span::<V, f32>(q, visible, wide, null(), (at, blocks), scores);
+            }
+            KvRows::F16(k) => {
+                let values = ahead(chunk.v, part.start);
+                score_span::<V, u16>(q, visible, &k[part], values, (at, blocks), scores);
+            }
+            KvRows::F32(k) => score_span::<V, f32>(q, visible, &k[part], null(), (at, blocks), scores),
         }
-        p += len;
+        at += blocks;
     }
 }
 
@@ -121,16 +177,34 @@ pub(crate) fn softmax<V: F32x16>(block: &mut Block<'_>) {
 #[inline(always)]
 pub(crate) fn values<V: F32x16>(block: &mut Block<'_>) {
     block.acc.fill(0.0);
+    let hd = block.chunk.head_dim;
     let (mut p, end) = block.positions;
     while p < end {
-        let len = block.span.min(end - p);
-        widen::<V>(block.chunk.v, block.chunk, p, len, block.padded, block.wide);
-        if V::TILE == 4 {
-            value_span::<V, 4>(block, p, len);
-        } else {
-            value_span::<V, 2>(block, p, len);
+        // Spans end at multiples, so that queries see whole ones.
+        let next = (p / SPAN + 1) * SPAN;
+        let len = next.min(end) - p;
+        let (part, widens) = (p * hd..(p + len) * hd, block.widens());
+        let Block { chunk, visible, wide, scores, acc, .. } = block;
+        let next = ahead(chunk.next.unwrap_or(chunk.v), p * hd);
+        match chunk.v {
+            KvRows::F16(v) if widens => {
+                let wide = &mut wide[..part.len()];
+                widen::<V>(&v[part], wide);
+                value_span::<V, f32>(acc, visible, wide, null(), (p, len), scores);
+            }
+            KvRows::F16(v) => value_span::<V, u16>(acc, visible, &v[part], next, (p, len), scores),
+            KvRows::F32(v) => value_span::<V, f32>(acc, visible, &v[part], null(), (p, len), scores),
         }
         p += len;
+    }
+}
+
+/// Where element `at` of f16 `rows` is, to be fetched ahead of its use.
+#[inline(always)]
+fn ahead(rows: KvRows<'_>, at: usize) -> *const u16 {
+    match rows {
+        KvRows::F16(x) => x.as_ptr().wrapping_add(at),
+        KvRows::F32(_) => null(),
     }
 }
 
@@ -146,35 +220,15 @@ fn union(visible: &[(u32, u32)]) -> (usize, usize) {
     (start as usize, end as usize)
 }
 
-/// Rows `p..p + len` of keys or values as `f32`, `[len, padded]`, zeros beyond `head_dim`.
+/// The f16 values as `f32`.
 #[inline(always)]
-fn widen<V: F32x16>(
-    rows: KvRows<'_>,
-    chunk: &AttnChunk<'_>,
-    p: usize,
-    len: usize,
-    padded: usize,
-    wide: &mut [f32],
-) {
-    for i in 0..len {
-        let at = (p + i) * chunk.stride;
-        let out = &mut wide[i * padded..(i + 1) * padded];
-        let rows = match rows {
-            KvRows::F16(rows) => rows,
-            KvRows::F32(rows) => {
-                out[..chunk.head_dim].copy_from_slice(&rows[at..at + chunk.head_dim]);
-                out[chunk.head_dim..].fill(0.0);
-                continue;
-            }
-        };
-        let (row, rest) = rows[at..at + chunk.head_dim].as_chunks::<16>();
-        let (out, _) = out.as_chunks_mut::<16>();
-        for (row, out) in row.iter().zip(out.iter_mut()) {
-            V::load_f16(row).store(out);
-        }
-        if !rest.is_empty() {
-            V::load_f16_partial(rest).store(&mut out[row.len()]);
-        }
+fn widen<V: F32x16>(x: &[u16], wide: &mut [f32]) {
+    let ((x, rest), (wide, wide_rest)) = (x.as_chunks::<16>(), wide.as_chunks_mut::<16>());
+    for (x, wide) in x.iter().zip(wide) {
+        V::load_f16(x).store(wide);
+    }
+    if !rest.is_empty() {
+        V::load_f16_partial(rest).store_partial(wide_rest);
     }
 }
 

@@ -1,95 +1,114 @@
-//! Step 1: scores of a span of positions whose keys are widened, by register tiles of queries and positions.
+//! Step 1: scores of a span of positions, by register tiles of queries and blocks of sixteen positions.
 
-use super::{Block, union};
-use crate::kernels::ATTN_CHUNK;
+use super::{Element, TILE, union};
 use crate::kernels::vector::F32x16;
+use crate::kernels::{ATTN_CHUNK, ATTN_LANES};
 
-/// Scores of all queries at positions `p..p + len`, whose widened keys are in `wide`. Scores of positions that a query
-/// does not see may be written as well.
+/// Scores of all queries, `[n, head_dim]`, at blocks `first..first + blocks` of the chunk, whose keys are
+/// `[blocks][head_dim][16]`. Scores of positions that a query does not see may be written as well.
+///
+/// Meanwhile the keys that follow are asked for, and the values, those of block `first` at `values`: the arithmetic
+/// takes about as long as the memory, and neither should wait for the other.
 #[inline(always)]
-pub(super) fn score_span<V: F32x16, const TILE: usize>(block: &mut Block<'_>, p: usize, len: usize) {
-    let (hd, padded, visible) = (block.chunk.head_dim, block.padded, block.visible);
+pub(super) fn score_span<V: F32x16, E: Element>(
+    q: &[f32],
+    visible: &[(u32, u32)],
+    keys: &[E],
+    values: *const E,
+    (first, blocks): (usize, usize),
+    scores: &mut [[f32; ATTN_CHUNK]],
+) {
     let n = visible.len();
+    let hd = q.len() / n;
     let mut i = 0;
     while i < n {
-        let queries = if i + TILE <= n { TILE } else { 1 };
+        let queries = TILE.min(n - i);
         let (start, end) = union(&visible[i..i + queries]);
-        let (from, to) = (start.max(p), end.min(p + len));
-        let mut at = from;
-        while at < to {
-            // Positions that are left over are computed with neighbours that are not needed, if there are any.
-            let wide = &block.wide[(at - p) * padded..];
-            let q = &block.q[i * hd..(i + queries) * hd];
-            let scores = &mut block.scores[i..i + queries];
-            at += if queries == TILE && at + TILE <= p + len {
-                score_tile::<V, TILE, TILE>(q, hd, wide, padded, at, scores)
-            } else if queries == 1 && at + 4 <= p + len {
-                score_tile::<V, 1, 4>(q, hd, wide, padded, at, scores)
-            } else if queries == 1 {
-                score_tile::<V, 1, 1>(q, hd, wide, padded, at, scores)
-            } else {
-                score_tile::<V, TILE, 1>(q, hd, wide, padded, at, scores)
-            };
+        let (from, to) = (first.max(start / ATTN_LANES), end.div_ceil(ATTN_LANES).min(first + blocks));
+        if from < to {
+            let span = (first, from - first, to - first);
+            let (q, scores) = (&q[i * hd..(i + queries) * hd], &mut scores[i..i + queries]);
+            // As many accumulators as there are registers for, and enough to hide the latency of an addition.
+            match (queries, V::TILE) {
+                (4, 4) => score_queries::<V, E, 4, 4>(q, keys, values, span, scores),
+                (3, 4) => score_queries::<V, E, 3, 4>(q, keys, values, span, scores),
+                (2, 4) => score_queries::<V, E, 2, 4>(q, keys, values, span, scores),
+                (_, 4) => score_queries::<V, E, 1, 8>(q, keys, values, span, scores),
+                (4, _) => score_queries::<V, E, 4, 1>(q, keys, values, span, scores),
+                (3, _) => score_queries::<V, E, 3, 1>(q, keys, values, span, scores),
+                (2, _) => score_queries::<V, E, 2, 2>(q, keys, values, span, scores),
+                _ => score_queries::<V, E, 1, 4>(q, keys, values, span, scores),
+            }
         }
         i += queries;
     }
 }
 
-/// Scores of `Q` queries at positions `at..at + P`. Gives `P`.
+/// Scores of `Q` queries at blocks `from..to` of `keys`, the first of which is block `first` of the chunk.
 #[inline(always)]
-fn score_tile<V: F32x16, const Q: usize, const P: usize>(
+fn score_queries<V: F32x16, E: Element, const Q: usize, const P: usize>(
     q: &[f32],
-    hd: usize,
-    wide: &[f32],
-    padded: usize,
+    keys: &[E],
+    values: *const E,
+    (first, from, to): (usize, usize, usize),
+    scores: &mut [[f32; ATTN_CHUNK]],
+) {
+    let row = q.len() / Q * ATTN_LANES;
+    let mut at = from;
+    while at < to {
+        if at + P > to && to < P {
+            score_tile::<V, E, Q, 1>(q, &keys[at * row..], values.wrapping_add(at * row), first + at, scores);
+            at += 1;
+        } else {
+            // What is left over is computed with neighbours that are known or not needed.
+            at = at.min(to - P);
+            score_tile::<V, E, Q, P>(q, &keys[at * row..], values.wrapping_add(at * row), first + at, scores);
+            at += P;
+        }
+    }
+}
+
+/// Scores of `Q` queries at `P` blocks, which are blocks `at..at + P` of the chunk.
+#[inline(always)]
+fn score_tile<V: F32x16, E: Element, const Q: usize, const P: usize>(
+    q: &[f32],
+    keys: &[E],
+    values: *const E,
     at: usize,
     scores: &mut [[f32; ATTN_CHUNK]],
-) -> usize {
+) {
+    let hd = q.len() / Q;
+    let mut blocks = [&[] as &[[E; 16]]; P];
+    for j in 0..P {
+        blocks[j] = &keys.as_chunks::<16>().0[j * hd..][..hd];
+    }
+    let mut queries = [&[] as &[f32]; Q];
+    for i in 0..Q {
+        queries[i] = &q[i * hd..][..hd];
+    }
     let mut acc = [[V::splat(0.0); P]; Q];
-    let whole = hd / 16;
-    let mut keys = [&[] as &[[f32; 16]]; P];
-    for (j, keys) in keys.iter_mut().enumerate() {
-        *keys = &wide[j * padded..].as_chunks::<16>().0[..padded / 16];
-    }
-    let mut queries = [&[] as &[[f32; 16]]; Q];
-    for (i, queries) in queries.iter_mut().enumerate() {
-        *queries = &q[i * hd..].as_chunks::<16>().0[..whole];
-    }
-    for step in 0..whole {
+    let next = keys.as_ptr().wrapping_add(P * hd * 16);
+    for d in 0..hd {
+        if E::FROM_MEMORY {
+            for line in 0..P.div_ceil(2) {
+                V::prefetch(next.wrapping_add(d * P * 16 + line * 32));
+                V::prefetch(values.wrapping_add(d * P * 16 + line * 32));
+            }
+        }
         let mut k = [V::splat(0.0); P];
         for j in 0..P {
-            k[j] = V::load(&keys[j][step]);
+            k[j] = E::load(&blocks[j][d]);
         }
         for i in 0..Q {
-            let q = V::load(&queries[i][step]);
+            let q = V::splat(queries[i][d]);
             for j in 0..P {
                 acc[i][j] = q.fma(k[j], acc[i][j]);
             }
         }
     }
-    if !hd.is_multiple_of(16) {
-        for i in 0..Q {
-            let q = V::load_partial(&q[i * hd + whole * 16..(i + 1) * hd], 0.0);
-            for j in 0..P {
-                acc[i][j] = q.fma(V::load(&keys[j][whole]), acc[i][j]);
-            }
-        }
-    }
-    if P == 2 && Q == 2 {
-        let sums = V::reduce_add4([acc[0][0], acc[0][1], acc[1][0], acc[1][1]]);
-        scores[0][at..at + 2].copy_from_slice(&sums[..2]);
-        scores[1][at..at + 2].copy_from_slice(&sums[2..]);
-        return P;
-    }
     for i in 0..Q {
-        let out = &mut scores[i][at..at + P];
-        if P == 4 {
-            out.copy_from_slice(&V::reduce_add4([acc[i][0], acc[i][1], acc[i][2], acc[i][3]]));
-        } else {
-            for j in 0..P {
-                out[j] = acc[i][j].reduce_add();
-            }
+        for j in 0..P {
+            acc[i][j].store(&mut scores[i].as_chunks_mut::<16>().0[at + j]);
         }
     }
-    P
 }

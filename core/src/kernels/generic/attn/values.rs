@@ -1,75 +1,85 @@
 //! Step 4: weighted values of a span of positions, by register tiles of queries and columns.
 
-use super::Block;
+use super::{Element, TILE};
 use crate::kernels::ATTN_CHUNK;
 use crate::kernels::vector::F32x16;
 
-/// Adds `e_p * value[p]` for positions `p..p + len`, whose widened values are in `wide`, to `acc`.
+/// Adds `e_p * value[p]` for positions `p..p + len`, whose values are `[len, head_dim]`, to `acc`, `[n, head_dim]`.
+/// As much memory at `next` is asked for meanwhile, unless that is null.
 #[inline(always)]
-pub(super) fn value_span<V: F32x16, const TILE: usize>(block: &mut Block<'_>, p: usize, len: usize) {
-    let (hd, padded, visible) = (block.chunk.head_dim, block.padded, block.visible);
+pub(super) fn value_span<V: F32x16, E: Element>(
+    acc: &mut [f32],
+    visible: &[(u32, u32)],
+    values: &[E],
+    next: *const E,
+    (p, len): (usize, usize),
+    scores: &[[f32; ATTN_CHUNK]],
+) {
     let n = visible.len();
+    let hd = acc.len() / n;
+    // What a query sees of the span.
+    let seen = |&(a, b): &(u32, u32)| (p.max(a as usize), (p + len).min(b as usize));
     let mut i = 0;
     while i < n {
-        // Queries that all see all of these positions share the loads; `e_p = 0` instead would not do, because zero
+        // Queries that see the same share the loads; `e_p = 0` for what one does not see would not do, because zero
         // times an infinite value is NaN.
-        let mut together = i + TILE <= n;
-        if together {
-            for &(a, b) in &visible[i..i + TILE] {
-                together &= a as usize <= p && p + len <= b as usize;
-            }
+        let (from, to) = seen(&visible[i]);
+        let mut queries = 1;
+        while queries < TILE && i + queries < n && seen(&visible[i + queries]) == (from, to) {
+            queries += 1;
         }
-        let queries = if together { TILE } else { 1 };
-        let (from, to) = (p.max(visible[i].0 as usize), (p + len).min(visible[i].1 as usize));
         if from < to {
-            let wide = &block.wide[(from - p) * padded..(to - p) * padded];
-            let acc = &mut block.acc[i * hd..(i + queries) * hd];
-            let scores = &block.scores[i..i + queries];
-            if together {
-                value_columns::<V, TILE, TILE>(acc, hd, wide, padded, from, to, scores);
-            } else {
-                value_columns::<V, 1, 4>(acc, hd, wide, padded, from, to, scores);
+            let next = next.wrapping_add((from - p) * hd);
+            let values = &values[(from - p) * hd..(to - p) * hd];
+            let (acc, scores) = (&mut acc[i * hd..(i + queries) * hd], &scores[i..i + queries]);
+            match (queries, V::TILE) {
+                (4, 4) => value_queries::<V, E, 4, 4>(acc, values, next, from, scores),
+                (3, 4) => value_queries::<V, E, 3, 4>(acc, values, next, from, scores),
+                (2, 4) => value_queries::<V, E, 2, 4>(acc, values, next, from, scores),
+                (_, 4) => value_queries::<V, E, 1, 4>(acc, values, next, from, scores),
+                (4, _) => value_queries::<V, E, 4, 1>(acc, values, next, from, scores),
+                (3, _) => value_queries::<V, E, 3, 1>(acc, values, next, from, scores),
+                (2, _) => value_queries::<V, E, 2, 2>(acc, values, next, from, scores),
+                _ => value_queries::<V, E, 1, 4>(acc, values, next, from, scores),
             }
         }
         i += queries;
     }
 }
 
-/// [`value_span`] for `Q` queries that see exactly `from..to`, by column tiles of `C * 16` and then of 16.
+/// [`value_span`] for `Q` queries that see all of `values`, by column tiles of `C * 16` and then of 16.
 #[inline(always)]
-fn value_columns<V: F32x16, const Q: usize, const C: usize>(
+fn value_queries<V: F32x16, E: Element, const Q: usize, const C: usize>(
     acc: &mut [f32],
-    hd: usize,
-    wide: &[f32],
-    padded: usize,
+    values: &[E],
+    next: *const E,
     from: usize,
-    to: usize,
     scores: &[[f32; ATTN_CHUNK]],
 ) {
+    let hd = acc.len() / Q;
     let mut d = 0;
     while d + 16 * C <= hd {
-        value_tile::<V, Q, C>(acc, hd, d, 16, wide, padded, from, to, scores);
+        value_tile::<V, E, Q, C>(acc, d, 16, values, next, from, scores);
         d += 16 * C;
     }
     while d < hd {
-        value_tile::<V, Q, 1>(acc, hd, d, 16.min(hd - d), wide, padded, from, to, scores);
+        value_tile::<V, E, Q, 1>(acc, d, 16.min(hd - d), values, next, from, scores);
         d += 16;
     }
 }
 
 /// Columns `d..d + 16 C` of `Q` accumulators; `columns < 16`: only so many of the one vector.
 #[inline(always)]
-fn value_tile<V: F32x16, const Q: usize, const C: usize>(
+fn value_tile<V: F32x16, E: Element, const Q: usize, const C: usize>(
     acc: &mut [f32],
-    hd: usize,
     d: usize,
     columns: usize,
-    wide: &[f32],
-    padded: usize,
+    values: &[E],
+    next: *const E,
     from: usize,
-    to: usize,
     scores: &[[f32; ATTN_CHUNK]],
 ) {
+    let hd = acc.len() / Q;
     let mut sums = [[V::splat(0.0); C]; Q];
     for i in 0..Q {
         let row = &acc[i * hd + d..];
@@ -81,14 +91,27 @@ fn value_tile<V: F32x16, const Q: usize, const C: usize>(
             };
         }
     }
-    for p in from..to {
-        let row = &wide[(p - from) * padded + d..].as_chunks::<16>().0[..C];
+    let mut weights = [&[] as &[f32]; Q];
+    for i in 0..Q {
+        weights[i] = &scores[i][from..from + values.len() / hd];
+    }
+    for (p, row) in values.chunks_exact(hd).enumerate() {
+        if E::FROM_MEMORY {
+            for line in 0..C.div_ceil(2) {
+                V::prefetch(next.wrapping_add(p * hd + d + line * 32));
+            }
+        }
         let mut v = [V::splat(0.0); C];
-        for c in 0..C {
-            v[c] = V::load(&row[c]);
+        if columns == 16 {
+            let row = &row[d..].as_chunks::<16>().0[..C];
+            for c in 0..C {
+                v[c] = E::load(&row[c]);
+            }
+        } else {
+            v[0] = E::load_partial(&row[d..]);
         }
         for i in 0..Q {
-            let e = V::splat(scores[i][p]);
+            let e = V::splat(weights[i][p]);
             for c in 0..C {
                 sums[i][c] = e.fma(v[c], sums[i][c]);
             }
