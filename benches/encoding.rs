@@ -28,8 +28,8 @@ const SPECIAL: Special = Special { add: true, parse: true };
 
 /// The file, and the metadata in it that is the vocabulary.
 fn vocabularies() -> Vec<(&'static str, GgufFile)> {
-    let folder = std::env::var_os("SISKIN_MODELS")
-        .map_or_else(|| Path::new(WORKSPACE).join("models"), PathBuf::from);
+    let folder =
+        std::env::var_os("SISKIN_MODELS").map_or_else(|| Path::new(WORKSPACE).join("models"), PathBuf::from);
     let open = |(name, file): (&'static str, &str)| match GgufFile::open(folder.join(file)) {
         Ok(file) => Some((name, file)),
         Err(e) => {
@@ -65,8 +65,8 @@ fn random(count: usize, pick: impl Fn(u32) -> String) -> String {
 }
 
 fn texts() -> Vec<(&'static str, String)> {
-    let folder = std::env::var_os("SISKIN_MODELS")
-        .map_or_else(|| Path::new(WORKSPACE).join("models"), PathBuf::from);
+    let folder =
+        std::env::var_os("SISKIN_MODELS").map_or_else(|| Path::new(WORKSPACE).join("models"), PathBuf::from);
     let mut all = Vec::new();
     match std::fs::read_to_string(folder.join("text/brown-corpus-detagged.txt")) {
         Ok(text) => {
@@ -88,10 +88,13 @@ fn texts() -> Vec<(&'static str, String)> {
     all.push(("newlines", "\n".repeat(1_000_000)));
     all.push(("digits", random(1_000_000, |r| (r % 10).to_string())));
     all.push(("letters", random(1_000_000, |r| char(0x61 + r % 26))));
-    all.push(("new_words", random(150_000, |r| {
-        let letters = |r: u32| (0..6).map(move |i| char(0x61 + (r >> (5 * i)) % 26)).collect::<String>();
-        format!(" {}", letters(r))
-    })));
+    all.push((
+        "new_words",
+        random(150_000, |r| {
+            let letters = |r: u32| (0..6).map(move |i| char(0x61 + (r >> (5 * i)) % 26)).collect::<String>();
+            format!(" {}", letters(r))
+        }),
+    ));
     all.push(("ideographs", random(300_000, |r| char(if r % 20 == 0 { 0x3002 } else { 0x4E00 + r % 3000 }))));
     all.push(("emoji", random(200_000, |r| char(0x1F600 + r % 80))));
     all

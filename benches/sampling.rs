@@ -54,7 +54,9 @@ fn shape(name: &str, vocab: usize) -> Vec<f32> {
                 if top { 20.0 - (i * 30 / vocab) as f32 * 0.3 } else { bell[i] * 2.0 }
             })
             .collect(),
-        "torn" => bell.iter().enumerate().map(|(i, b)| b * 3.0 + if i % 97 == 5 { 12.0 } else { 0.0 }).collect(),
+        "torn" => {
+            bell.iter().enumerate().map(|(i, b)| b * 3.0 + if i % 97 == 5 { 12.0 } else { 0.0 }).collect()
+        }
         "bell" => bell.iter().map(|b| b * 3.0).collect(),
         _ => vec![1.0; vocab],
     }

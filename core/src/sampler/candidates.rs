@@ -56,7 +56,9 @@ impl Scratch {
 
 /// How candidates rank.
 trait Order: Copy {
-    /// Orders like the rank, and is equal exactly for equal logits. Never -0.
+    /// Whether equal keys are equal logits.
+    const INJECTIVE: bool;
+    /// Orders like the rank. Never -0.
     fn key(self, logit: f32) -> f32;
     /// From the best possible key, in logits: at least 0, and does not fall as the key grows.
     fn distance(self, logit: f32) -> f32;
@@ -69,6 +71,8 @@ struct Probable {
 }
 
 impl Order for Probable {
+    const INJECTIVE: bool = true;
+
     #[inline(always)]
     fn key(self, logit: f32) -> f32 {
         0.0 - logit
@@ -89,6 +93,8 @@ struct Typical {
 }
 
 impl Order for Typical {
+    const INJECTIVE: bool = false; // on both sides of the expected surprise
+
     #[inline(always)]
     fn key(self, logit: f32) -> f32 {
         (logit - self.max - self.expected).abs()
@@ -192,7 +198,8 @@ impl<'a> Candidates<'a> {
 
     /// Keeps the smallest set of the most probable candidates that holds at least `p` of the probability.
     pub(super) fn top_p(&mut self, p: f32) {
-        self.keep_share(p, Probable { max: self.max }, self.reach(p));
+        let reach = self.reach(p);
+        self.keep_share(p, Probable { max: self.max }, reach);
     }
 
     /// Keeps those at least `p` times as probable as the most probable one.
@@ -219,10 +226,17 @@ impl<'a> Candidates<'a> {
         self.max = self.kernels.largest(&self.logits[..self.live]);
     }
 
-    /// How far from the largest logit a candidate can be and still be among the most probable that hold `p`: all that
-    /// are further weigh together, as many as there are, less than what may be missing.
-    fn reach(&self, p: f32) -> f32 {
-        libm::logf(self.live as f32 / (1.0 - p).max(1e-6))
+    /// How far from the largest logit a candidate may well be and still be among the most probable that hold `p`: all
+    /// that are further weigh together, as many as there are, less than what may be missing. The total weight, of which
+    /// `1 - p` may be missing, is guessed from every sixteenth chunk.
+    fn reach(&mut self, p: f32) -> f32 {
+        let weights = &mut self.scratch.weights;
+        let mut sum = 0;
+        for chunk in self.logits[..self.live].chunks(CHUNK).step_by(16) {
+            sum += self.kernels.weights(chunk, self.max, 1.0, &mut weights[..chunk.len()]);
+        }
+        let total = (sum as f32 / (1u64 << 40) as f32 * 8.0).max(1.0);
+        libm::logf(self.live as f32 / ((1.0 - p).max(1e-6) * total)).max(0.0)
     }
 
     /// Keeps the first candidates in `order` that hold at least `p` of the probability. They are expected to lie within
@@ -319,12 +333,15 @@ impl<'a> Candidates<'a> {
         };
         let (crossing, reached) = crossing(&self.scratch.histogram[..near], target, 0);
         // All of the bucket are nearer than the end of the next one.
-        let limit = if crossing as usize + 1 < BUCKETS { (crossing + 1) as f32 / 64.0 } else { f32::INFINITY };
+        let limit =
+            if crossing as usize + 1 < BUCKETS { (crossing + 1) as f32 / 64.0 } else { f32::INFINITY };
         let distance = |l| order.distance(l);
         if self.gather(distance, limit, |d| bucket(d) <= crossing) {
             self.compact();
         }
-        let border = if self.gather(distance, limit, |d| bucket(d) == crossing) && self.scratch.best.len() <= SORTED {
+        let border = if self.gather(distance, limit, |d| bucket(d) == crossing)
+            && self.scratch.best.len() <= SORTED
+        {
             self.border(target, reached, order, amount_of)
         } else {
             self.border_by_bits(target, reached, order, amount_of, |l| bucket(order.distance(l)) == crossing)
@@ -334,12 +351,7 @@ impl<'a> Candidates<'a> {
 
     /// Collects in `scratch.best` the candidates whose distance `inside` accepts, all of which are below or at `limit`,
     /// with their positions. False if they are too many.
-    fn gather(
-        &mut self,
-        distance: impl Fn(f32) -> f32,
-        limit: f32,
-        inside: impl Fn(f32) -> bool,
-    ) -> bool {
+    fn gather(&mut self, distance: impl Fn(f32) -> f32, limit: f32, inside: impl Fn(f32) -> bool) -> bool {
         let Self { logits, live, scratch, .. } = self;
         let best = &mut scratch.best;
         best.clear();
@@ -395,11 +407,11 @@ impl<'a> Candidates<'a> {
     }
 
     /// The same for all candidates that are `inside`, by a radix select over the bits in which their keys differ.
-    fn border_by_bits(
+    fn border_by_bits<O: Order>(
         &mut self,
         target: u64,
         mut reached: u64,
-        order: impl Order,
+        order: O,
         amount: impl Fn(f32) -> u64,
         inside: impl Fn(f32) -> bool,
     ) -> Border {
@@ -430,20 +442,19 @@ impl<'a> Candidates<'a> {
             (open, reached) = (open - digit, before);
             prefix = prefix << digit | found;
         }
-        // Equal keys are equal logits up to their side of the expected surprise: there may be two weights.
+        let mut members = logits.iter().copied().filter(|&l| bits(l) == prefix);
+        if O::INJECTIVE {
+            let l = members.next().expect("the prefix is a candidate's");
+            let ties = (target - reached).div_ceil(amount(l).max(1)) as usize;
+            return Border { key: order.key(l), ties };
+        }
         let mut border = Border { key: 0.0, ties: 0 };
-        let (mut last, mut amount_of_last) = (f32::NAN, 0);
-        for &l in logits {
+        for l in members {
             if reached >= target {
                 break;
             }
-            if bits(l) == prefix {
-                if l != last {
-                    (last, amount_of_last) = (l, amount(l));
-                }
-                reached += amount_of_last;
-                border = Border { key: order.key(l), ties: border.ties + 1 };
-            }
+            reached += amount(l);
+            border = Border { key: order.key(l), ties: border.ties + 1 };
         }
         border
     }

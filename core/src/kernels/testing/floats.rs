@@ -159,7 +159,7 @@ fn weights() {
         let mean = x.iter().map(|&x| weight(x - max) as f64 * f64::from(x - max).max(-64.0)).sum::<f64>()
             / plain(1.0).iter().sum::<u64>() as f64;
         let want_mean = oracle().expected(&x, max);
-        assert!((want_mean - mean).abs() <= 1e-12 * mean.abs().max(1.0), "{want_mean}, not {mean}");
+        assert!((want_mean - mean).abs() <= 1e-6 * mean.abs().max(1.0), "{want_mean}, not {mean}");
         for tier in fast_tiers().chain([oracle()]) {
             for t in [1.0, 0.7, 3.0] {
                 let mut got = vec![7; x.len()];
