@@ -127,8 +127,8 @@ impl Merger {
         let mut sorted = first.iter().copied().peekable();
         let mut joined = 0u32;
         loop {
-            let next = match (sorted.peek(), heap.peek()) {
-                (Some(a), Some(Reverse(b))) if b < a => heap.pop().map(|pair| pair.0),
+            let next = match (sorted.peek().copied(), heap.peek().map(|pair| pair.0)) {
+                (Some(a), Some(b)) if b < a => heap.pop().map(|pair| pair.0),
                 (Some(_), _) => sorted.next(),
                 (None, _) => heap.pop().map(|pair| pair.0),
             };
