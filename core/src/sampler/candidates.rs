@@ -205,7 +205,7 @@ impl<'a> Candidates<'a> {
     /// Keeps those at least `p` times as probable as the most probable one.
     pub(super) fn min_p(&mut self, p: f32) {
         let floor = self.max + libm::logf(p);
-        if self.gather(|l| if l >= floor { 0.0 } else { 1.0 }, 1.0, |_| true) {
+        if self.gather(|l| if l >= floor { 0.0 } else { 1.0 }, 0.0, |d| d == 0.0) {
             return self.compact();
         }
         for l in &mut self.logits[..self.live] {
