@@ -34,7 +34,7 @@ fn main() {
                 let rows = BYTES / ty.row_bytes(k).expect("whole blocks") / 16 * 16;
                 let mut gemv = Product::new(ty, rows, 1, k);
                 let bytes = gemv.bytes() as f64 / 1e9;
-                let read = bytes / best_of(TIME, || drop(black_box(gemv.read())));
+                let read = bytes / best_of(TIME, || _ = black_box(gemv.read()));
                 let whole = bytes / best_of(TIME, || gemv.run(tier));
                 let cut = bytes / best_of(TIME, || gemv.run_cut(tier, 192 << 10));
                 let mut small =

@@ -3,6 +3,7 @@
 use std::path::Path;
 use std::sync::Arc;
 
+use crate::cancel::CancelToken;
 use crate::chat::{ChatTemplate, Message, RenderOptions};
 use crate::error::{Error, ErrorKind, Result};
 use crate::gguf::{GgufFile, Value};
@@ -204,11 +205,21 @@ impl Model {
     /// # Errors
     /// `Missing` if the file has no chat template; `Template` if rendering fails.
     pub fn conversation(&self, messages: &[Message], options: &RenderOptions) -> Result<Vec<TokenId>> {
+        self.conversation_unless(&CancelToken::default(), messages, options)
+    }
+
+    /// The same, or `Cancelled`.
+    pub(crate) fn conversation_unless(
+        &self,
+        cancel: &CancelToken,
+        messages: &[Message],
+        options: &RenderOptions,
+    ) -> Result<Vec<TokenId>> {
         let text = self.chat_template()?.render(messages, options)?;
         let tokenizer = self.tokenizer();
         let begin = tokenizer.bos().and_then(|bos| tokenizer.token_text(bos));
         let has_begin = begin.is_some_and(|begin| !begin.is_empty() && text.starts_with(&*begin));
-        tokenizer.encode(&text, Special { add: !has_begin, parse: true })
+        tokenizer.encode_unless(cancel, &text, Special { add: !has_begin, parse: true })
     }
 
     /// The kernels in use.

@@ -402,6 +402,24 @@ fn a_cancelled_job_says_how_much_it_read() {
 }
 
 #[test]
+fn a_text_is_cancelled_while_it_is_encoded() {
+    let model = tiny("llama", 1);
+    let shared = session(&model, 128);
+    // Many words, and one that is merged as a whole: seconds of work, and in the end more than the context holds.
+    for text in ["a finch ".repeat(8 << 20), "finches".repeat(4 << 20)] {
+        let job = shared.job(Prompt::Text { text, parse_special: false }, options(5)).unwrap();
+        let outcome = std::thread::scope(|scope| {
+            let running = scope.spawn(|| job.run(&mut |_| Flow::Continue));
+            std::thread::sleep(Duration::from_millis(30));
+            job.cancel();
+            running.join().unwrap()
+        });
+        assert_eq!(outcome.unwrap().reason, StopReason::Cancelled);
+        assert_eq!(shared.position().unwrap(), 0);
+    }
+}
+
+#[test]
 fn a_conversation_that_does_not_start_forgets_nothing() {
     let model = tiny("llama", 1);
     let shared = session(&model, 128);

@@ -203,9 +203,13 @@ impl Work {
         let session = taken.session();
         let result = if self.cancel.is_cancelled() {
             // Before the prompt makes the session ready for it, which may forget what it holds.
-            Ok(Outcome { reason: StopReason::Cancelled, stats: Stats::default() })
+            Ok(before_the_start())
         } else {
-            prompt.tokens(session).and_then(|tokens| session.generate(&tokens, options, on_event))
+            match prompt.tokens(session) {
+                Ok(tokens) => session.generate(&tokens, options, on_event),
+                Err(e) if e.kind() == ErrorKind::Cancelled => Ok(before_the_start()),
+                Err(e) => Err(e),
+            }
         };
         let model = &self.state.model;
         match &result {
@@ -240,6 +244,11 @@ impl Work {
 
 fn lock<T>(mutex: &Mutex<T>) -> MutexGuard<'_, T> {
     mutex.lock().unwrap_or_else(PoisonError::into_inner)
+}
+
+/// How a job ends that was cancelled before it computed anything.
+fn before_the_start() -> Outcome {
+    Outcome { reason: StopReason::Cancelled, stats: Stats::default() }
 }
 
 fn already_run() -> Error {

@@ -29,17 +29,18 @@ pub enum Prompt {
 }
 
 impl Prompt {
-    /// The tokens to feed to `session`, which is made ready for them.
+    /// The tokens to feed to `session`, which is made ready for them. `Cancelled` if it was meanwhile.
     pub(super) fn tokens(&self, session: &mut Session) -> Result<Vec<TokenId>> {
+        let cancel = session.cancel_token();
         match self {
             Self::Tokens(tokens) => Ok(tokens.clone()),
             Self::Text { text, parse_special } => {
                 let at_start = session.position() == 0 && session.pending().is_none();
                 let special = Special { add: at_start, parse: *parse_special };
-                session.model().tokenizer().encode(text, special)
+                session.model().tokenizer().encode_unless(&cancel, text, special)
             }
             Self::Messages { messages, options } => {
-                let mut tokens = session.model().conversation(messages, options)?;
+                let mut tokens = session.model().conversation_unless(&cancel, messages, options)?;
                 check(&tokens, session.fit().context)?; // before anything is forgotten
                 let kept = session.reuse_prefix(&tokens);
                 tokens.drain(..kept);

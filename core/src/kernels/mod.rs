@@ -166,6 +166,9 @@ pub struct Kernels {
     from_f16: unsafe fn(&[u16], &mut [f32]),
     attn_chunk: unsafe fn(&AttnChunk<'_>, &mut AttnState<'_>, &mut Scratch),
     attn_merge: unsafe fn(&mut AttnState<'_>, &AttnState<'_>),
+    largest: unsafe fn(&[f32]) -> f32,
+    weights: unsafe fn(&[f32], f32, f32, &mut [u64]) -> u64,
+    expected: unsafe fn(&[f32], f32) -> f64,
 }
 
 impl std::fmt::Debug for Kernels {
@@ -312,5 +315,27 @@ impl Kernels {
         assert!(state.max.is_empty() || state.acc.len().is_multiple_of(state.max.len()), "lengths");
         // SAFETY: this table was selected after `supported()`; the lengths were checked above.
         unsafe { (self.attn_merge)(state, part) }
+    }
+
+    /// The largest of `x`, -infinity if there are none; infinity if one of them is NaN or infinity.
+    pub fn largest(&self, x: &[f32]) -> f32 {
+        // SAFETY: this table was selected after `supported()`; any length will do.
+        unsafe { (self.largest)(x) }
+    }
+
+    /// Probabilities as integers: `out = exp((x - max) / temperature)` in units of 2^-40, rounded, both `[n]`; returns
+    /// their sum. `x` holds no NaN and nothing above `max`, which is finite; `n` is below 2^24.
+    pub fn weights(&self, x: &[f32], max: f32, temperature: f32, out: &mut [u64]) -> u64 {
+        assert!(x.len() == out.len() && x.len() < 1 << 24, "lengths");
+        // SAFETY: this table was selected after `supported()`; the lengths were checked above.
+        unsafe { (self.weights)(x, max, temperature, out) }
+    }
+
+    /// The mean of `x - max` over the probabilities `exp(x - max)`. `x`, `[n]`, as for [`weights`](Self::weights), and one
+    /// of them is `max`.
+    pub fn expected(&self, x: &[f32], max: f32) -> f64 {
+        assert!(x.len() < 1 << 24, "length");
+        // SAFETY: this table was selected after `supported()`; the length was checked above.
+        unsafe { (self.expected)(x, max) }
     }
 }

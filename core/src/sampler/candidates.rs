@@ -1,31 +1,39 @@
 //! The candidates of one draw and the exact cuts on them, without sorting.
 //!
-//! Candidates are the logits themselves, in token order. A cut removes some: while many remain it sets theirs to
-//! -Inf in place, and once at most [`COMPACT`] remain it moves them to the front and notes their ids, so that later
-//! steps touch only those. Order is always by logit, larger first, and by token id among equals.
+//! Candidates are the logits themselves, in token order. A cut removes some: if at most [`COMPACT`] remain it moves them
+//! to the front and notes their ids, so that later steps touch only those; else it sets those that go to -Inf in place.
+//! Order is always by a key, smaller first, and by token id among equals: see [`Order`].
 //!
-//! A cut finds its border in two steps. A histogram of the sums (of counts for top-k, of integer weights for top-p
-//! and typical) over the distance from the best, 1/64 wide, says in which bucket the border lies; the candidates of
-//! that bucket are sorted. If they are too many (thousands of nearly equal logits), a radix select over the 32
-//! order-preserving bits of the logit takes the place of sorting: three more passes. Exact, linear, no scratch that
-//! grows.
+//! A cut by a sum (of integer weights for top-p and typical, of counts for top-k) finds its border in two steps. A
+//! histogram of the sums over the distance from the best, 1/64 wide, says in which bucket the border lies; the
+//! candidates of that bucket are sorted. If they are too many (thousands of nearly equal logits), a radix select over
+//! the bits in which their keys differ takes the place of sorting. Exact, linear, no scratch that grows.
+//!
+//! Whatever looks at every logit of a large vocabulary is a kernel, or passes over sixteen at a time that are all too
+//! far from the best to matter; how far that is, `p` and the number of candidates say beforehand.
 
-use super::weight::{LANES, as_float, total, weight, weights};
+use crate::kernels::Kernels;
+use crate::kernels::generic::weight::weight;
 
 /// Up to this many candidates are compacted.
 pub(super) const COMPACT: usize = 8192;
 /// Below this a top-k is found through a bounded buffer, which reads the logits once.
 const SMALL_K: usize = COMPACT / 4;
+/// Of the border's bucket, up to this many are sorted.
+const SORTED: usize = COMPACT / 4;
 const BUCKETS: usize = 2048;
-/// Logits per partial sum of the draw.
+/// Logits per call of a kernel, and per partial sum of the draw.
 const CHUNK: usize = 1024;
+/// Logits that are passed over together.
+const GROUP: usize = 16;
 
 /// Buffers that outlive a draw. Sized once.
 #[derive(Clone, Debug)]
 pub(super) struct Scratch {
     ids: Vec<u32>,                  // [COMPACT]
-    best: Vec<(f32, u32)>,          // capacity COMPACT
+    best: Vec<(f32, u32)>,          // capacity COMPACT + GROUP
     histogram: Box<[u64; BUCKETS]>, // [BUCKETS]
+    weights: Box<[u64; CHUNK]>,     // [CHUNK]
     sums: Vec<u64>,                 // [ceil(vocab / CHUNK)]
 }
 
@@ -33,15 +41,78 @@ impl Scratch {
     pub(super) fn new(vocab: usize) -> Self {
         Self {
             ids: vec![0; COMPACT.min(vocab)],
-            best: Vec::with_capacity(COMPACT),
+            best: Vec::with_capacity(COMPACT + GROUP),
             histogram: Box::new([0; BUCKETS]),
+            weights: Box::new([0; CHUNK]),
             sums: vec![0; vocab.div_ceil(CHUNK)],
         }
     }
 
     pub(super) fn heap_bytes(&self) -> usize {
-        self.ids.capacity() * 4 + self.best.capacity() * 8 + (self.histogram.len() + self.sums.capacity()) * 8
+        let numbers = self.histogram.len() + self.weights.len() + self.sums.capacity();
+        self.ids.capacity() * 4 + self.best.capacity() * 8 + numbers * 8
     }
+}
+
+/// How candidates rank.
+trait Order: Copy {
+    /// Whether equal keys are equal logits.
+    const INJECTIVE: bool;
+    /// Orders like the rank. Never -0.
+    fn key(self, logit: f32) -> f32;
+    /// From the best possible key, in logits: at least 0, and does not fall as the key grows.
+    fn distance(self, logit: f32) -> f32;
+}
+
+/// By logit, larger first.
+#[derive(Clone, Copy)]
+struct Probable {
+    max: f32,
+}
+
+impl Order for Probable {
+    const INJECTIVE: bool = true;
+
+    #[inline(always)]
+    fn key(self, logit: f32) -> f32 {
+        0.0 - logit
+    }
+
+    #[inline(always)]
+    fn distance(self, logit: f32) -> f32 {
+        self.max - logit
+    }
+}
+
+/// By how far the surprise is from the expected one.
+#[derive(Clone, Copy)]
+struct Typical {
+    max: f32,
+    /// Of the logits minus the largest.
+    expected: f32,
+}
+
+impl Order for Typical {
+    const INJECTIVE: bool = false; // on both sides of the expected surprise
+
+    #[inline(always)]
+    fn key(self, logit: f32) -> f32 {
+        (logit - self.max - self.expected).abs()
+    }
+
+    #[inline(always)]
+    fn distance(self, logit: f32) -> f32 {
+        self.key(logit)
+    }
+}
+
+/// What a cut adds up.
+#[derive(Clone, Copy, PartialEq)]
+enum Amount {
+    /// One for each candidate that is not masked.
+    Count,
+    /// Its weight at temperature 1.
+    Weight,
 }
 
 /// What is left of the logits of one step.
@@ -55,48 +126,25 @@ pub(super) struct Candidates<'a> {
     /// The largest logit left; finite.
     max: f32,
     scratch: &'a mut Scratch,
-}
-
-/// The largest of `logits`, or `None` if one is NaN or +Inf or all are -Inf.
-pub(super) fn largest(logits: &[f32]) -> Option<f32> {
-    let mut max = [f32::NEG_INFINITY; LANES];
-    let mut bad = [false; LANES];
-    let mut chunks = logits.chunks_exact(LANES);
-    for chunk in &mut chunks {
-        for i in 0..LANES {
-            max[i] = if chunk[i] > max[i] { chunk[i] } else { max[i] };
-            bad[i] |= chunk[i].is_nan() | (chunk[i] == f32::INFINITY);
-        }
-    }
-    for (i, &l) in chunks.remainder().iter().enumerate() {
-        max[i] = if l > max[i] { l } else { max[i] };
-        bad[i] |= l.is_nan() | (l == f32::INFINITY);
-    }
-    let max = max.into_iter().fold(f32::NEG_INFINITY, f32::max);
-    (!bad.contains(&true) && max > f32::NEG_INFINITY).then_some(max)
-}
-
-/// Bits that grow as the logit falls, equal exactly for equal logits (-0 and 0 are equal).
-fn descending(logit: f32) -> u32 {
-    let bits = (logit + 0.0).to_bits();
-    if bits >> 31 == 0 { !bits ^ 0x8000_0000 } else { bits }
+    kernels: &'static Kernels,
 }
 
 /// Where a cut falls: everything with a smaller key stays, and the first `ties` with this very key.
 #[derive(Clone, Copy)]
 struct Border {
-    key: u32,
+    key: f32,
     ties: usize,
 }
 
 impl<'a> Candidates<'a> {
-    /// All of `logits`; `max` is their [`largest`].
-    pub(super) fn new(logits: &'a mut [f32], max: f32, scratch: &'a mut Scratch) -> Self {
-        Self { live: logits.len(), logits, compact: false, max, scratch }
-    }
-
-    fn slice(&self) -> &[f32] {
-        &self.logits[..self.live]
+    /// All of `logits`; `max` is the largest of them.
+    pub(super) fn new(
+        logits: &'a mut [f32],
+        max: f32,
+        scratch: &'a mut Scratch,
+        kernels: &'static Kernels,
+    ) -> Self {
+        Self { live: logits.len(), logits, compact: false, max, scratch, kernels }
     }
 
     fn id(&self, position: usize) -> u32 {
@@ -111,34 +159,30 @@ impl<'a> Candidates<'a> {
         if k <= SMALL_K {
             return self.top_small_k(k);
         }
-        let finite = self.slice().iter().filter(|&&l| l > f32::NEG_INFINITY).count();
-        if k >= finite {
-            return;
+        let order = Probable { max: self.max };
+        let finite = self.spread(order, Amount::Count, BUCKETS);
+        if (k as u64) < finite {
+            self.keep_sum(k as u64, order, Amount::Count, BUCKETS);
         }
-        let max = self.max;
-        self.spread(|l| max - l, |l| u64::from(l > f32::NEG_INFINITY));
-        let border = self.border(k as u64, |l| max - l, descending, |l| u64::from(l > f32::NEG_INFINITY));
-        self.cut(border, descending);
     }
 
     /// Keeps the `k` best through a buffer that is halved to the best k whenever it is full: after the first few
     /// thousand logits almost none is good enough to enter it.
     fn top_small_k(&mut self, k: usize) {
-        let Self { logits, live, scratch, .. } = self;
-        let best = &mut scratch.best;
+        let best = &mut self.scratch.best;
         best.clear();
         let order = |a: &(f32, u32), b: &(f32, u32)| b.0.total_cmp(&a.0).then(a.1.cmp(&b.1));
         let mut floor = f32::NEG_INFINITY; // only larger ones can enter: equal ones come later and so rank lower
-        for (chunk, at) in logits[..*live].chunks(LANES).zip((0u32..).step_by(LANES)) {
-            if !chunk.iter().fold(false, |any, &l| any | (l > floor)) {
+        for (group, at) in self.logits[..self.live].chunks(GROUP).zip((0u32..).step_by(GROUP)) {
+            if !group.iter().fold(false, |any, &l| any | (l > floor)) {
                 continue;
             }
-            for (&l, position) in chunk.iter().zip(at..) {
+            for (&l, position) in group.iter().zip(at..) {
                 if l > floor {
                     best.push((l + 0.0, position));
                 }
             }
-            if best.len() > COMPACT - LANES {
+            if best.len() > COMPACT - GROUP {
                 best.select_nth_unstable_by(k - 1, order);
                 floor = best[k - 1].0;
                 best.truncate(k);
@@ -149,26 +193,24 @@ impl<'a> Candidates<'a> {
             best.truncate(k);
         }
         best.sort_unstable_by_key(|b| b.1);
-        for (to, &(l, position)) in scratch.best.iter().enumerate() {
-            // Positions ascend, so what is overwritten was read already.
-            logits[to] = l;
-            scratch.ids[to] = if self.compact { scratch.ids[position as usize] } else { position };
-        }
-        self.live = scratch.best.len();
-        self.compact = true;
+        self.compact();
     }
 
     /// Keeps the smallest set of the most probable candidates that holds at least `p` of the probability.
     pub(super) fn top_p(&mut self, p: f32) {
-        let max = self.max;
-        let total = self.spread(|l| max - l, |l| weight(l - max));
-        let border = self.border(share(p, total), |l| max - l, descending, |l| weight(l - max));
-        self.cut(border, descending);
+        let reach = self.reach(p);
+        self.keep_share(p, Probable { max: self.max }, reach);
     }
 
     /// Keeps those at least `p` times as probable as the most probable one.
     pub(super) fn min_p(&mut self, p: f32) {
-        self.drop_below(self.max + libm::logf(p));
+        let floor = self.max + libm::logf(p);
+        if self.gather(|l| if l >= floor { 0.0 } else { 1.0 }, 0.0, |d| d == 0.0) {
+            return self.compact();
+        }
+        for l in &mut self.logits[..self.live] {
+            *l = if *l >= floor { *l } else { f32::NEG_INFINITY };
+        }
     }
 
     /// Keeps the smallest set of the candidates whose surprise is nearest to the expected one (the entropy) that holds
@@ -177,218 +219,274 @@ impl<'a> Candidates<'a> {
     /// With x the logit minus the largest, surprise is `ln Z - x` and its mean `ln Z - E[x]`, so the distance is
     /// `|x - E[x]|`: no logarithm is needed.
     pub(super) fn typical(&mut self, p: f32) {
-        let max = self.max;
-        let mean = self.mean();
-        let score = move |l: f32| (f64::from(l - max) - mean).abs() as f32;
-        let total = self.spread(score, |l| weight(l - max));
-        let border = self.border(share(p, total), score, |l| score(l).to_bits(), |l| weight(l - max));
-        self.cut(border, |l| score(l).to_bits());
+        let expected = self.kernels.expected(&self.logits[..self.live], self.max) as f32;
+        let reach = (expected + self.reach(p)).max(-expected);
+        self.keep_share(p, Typical { max: self.max, expected }, reach);
         // The most probable candidate may be gone.
-        self.max = self.slice().iter().copied().fold(f32::NEG_INFINITY, f32::max);
+        self.max = self.kernels.largest(&self.logits[..self.live]);
+    }
+
+    /// How far from the largest logit a candidate may well be and still be among the most probable that hold `p`: all
+    /// that are further weigh together, as many as there are, less than what may be missing. The total weight, of which
+    /// `1 - p` may be missing, is guessed from every sixteenth chunk.
+    fn reach(&mut self, p: f32) -> f32 {
+        let weights = &mut self.scratch.weights;
+        let mut sum = 0;
+        for chunk in self.logits[..self.live].chunks(CHUNK).step_by(16) {
+            sum += self.kernels.weights(chunk, self.max, 1.0, &mut weights[..chunk.len()]);
+        }
+        let total = (sum as f32 / (1u64 << 40) as f32 * 8.0).max(1.0);
+        libm::logf(self.live as f32 / ((1.0 - p).max(1e-6) * total)).max(0.0)
+    }
+
+    /// Keeps the first candidates in `order` that hold at least `p` of the probability. They are expected to lie within
+    /// `reach` (in logits) of the best key; no harm is done if not, but time lost.
+    fn keep_share(&mut self, p: f32, order: impl Order, reach: f32) {
+        let mut near = ((reach.min(1e3) * 64.0) as usize + 2).min(BUCKETS);
+        let total = self.spread(order, Amount::Weight, near);
+        let target = share(p, total);
+        if self.scratch.histogram[..near].iter().sum::<u64>() < target {
+            near = BUCKETS;
+            self.spread(order, Amount::Weight, near);
+        }
+        self.keep_sum(target, order, Amount::Weight, near);
     }
 
     /// Draws one of those left with probability proportional to `exp(logit / temperature)`; `random(n)` gives a
     /// number below n.
     pub(super) fn draw(&mut self, temperature: f32, random: impl FnOnce(u64) -> u64) -> u32 {
-        let total = self.total(temperature);
+        let Self { logits, live, scratch, max, kernels, .. } = self;
+        let Scratch { weights, sums, .. } = &mut **scratch;
+        let chunks = logits[..*live].chunks(CHUNK);
+        let mut total = 0;
+        for (chunk, sum) in chunks.clone().zip(&mut sums[..]) {
+            *sum = kernels.weights(chunk, *max, temperature, &mut weights[..chunk.len()]);
+            total += *sum;
+        }
         let mut rest = random(total);
-        let mut at = 0;
-        for &sum in &self.scratch.sums[..self.live.div_ceil(CHUNK)] {
+        for (i, (chunk, &sum)) in chunks.zip(&sums[..]).enumerate() {
             if rest < sum {
-                break;
+                kernels.weights(chunk, *max, temperature, &mut weights[..chunk.len()]);
+                for (j, &w) in weights[..chunk.len()].iter().enumerate() {
+                    if rest < w {
+                        return self.id(i * CHUNK + j);
+                    }
+                    rest -= w;
+                }
             }
             rest -= sum;
-            at += CHUNK;
-        }
-        for position in at..self.live {
-            let w = weight((self.logits[position] - self.max) / temperature);
-            if rest < w {
-                return self.id(position);
-            }
-            rest -= w;
         }
         unreachable!("the sums are those of the same weights")
     }
 
-    /// The sum of all weights at `temperature`; leaves the sum of each chunk in `scratch.sums`.
-    fn total(&mut self, temperature: f32) -> u64 {
-        let chunks = self.logits[..self.live].chunks(CHUNK);
-        let sums = self.scratch.sums.iter_mut().zip(chunks).map(|(sum, chunk)| {
-            *sum = total(chunk, self.max, temperature);
-            *sum
-        });
-        sums.sum()
-    }
-
-    /// The expected logit minus the largest. A sum in a fixed order: by lanes, then the lanes, then the rest.
-    fn mean(&self) -> f64 {
-        // A weight of zero belongs to x = -Inf too, where the product would be NaN.
-        let term = |w: u64, l: f32| as_float(w) * f64::from(if w == 0 { 0.0 } else { l - self.max });
-        let (groups, rest) = self.slice().as_chunks::<LANES>();
-        let mut lanes = [0.0f64; LANES];
-        let mut sums = [0u64; LANES];
-        for group in groups {
-            let w = weights(group, self.max, 1.0);
-            for i in 0..LANES {
-                lanes[i] += term(w[i], group[i]);
-                sums[i] += w[i];
-            }
-        }
-        let (mut terms, mut total) = (lanes.iter().sum::<f64>(), sums.iter().sum::<u64>());
-        for &l in rest {
-            let w = weight(l - self.max);
-            terms += term(w, l);
-            total += w;
-        }
-        terms / (total as f64 / (1u64 << 40) as f64)
-    }
-
-    /// Removes the candidates below `floor`.
-    fn drop_below(&mut self, floor: f32) {
-        let kept = self.slice().iter().filter(|&&l| l >= floor).count();
-        if kept < self.live {
-            self.retain(kept, |l| l >= floor);
-        }
-    }
-
-    /// Fills the histogram with the sums of `weight` by `distance`, and gives the sum of all.
-    fn spread(&mut self, distance: impl Fn(f32) -> f32, weight: impl Fn(f32) -> u64) -> u64 {
-        let Self { logits, live, scratch, .. } = self;
-        let histogram: &mut [u64; BUCKETS] = &mut scratch.histogram;
+    /// Fills the histogram with the sums of `amount` by distance, and gives the sum over all candidates. Buckets from
+    /// `near` on may lack some.
+    fn spread(&mut self, order: impl Order, amount: Amount, near: usize) -> u64 {
+        let Self { logits, live, scratch, max, kernels, .. } = self;
+        let Scratch { histogram, weights, .. } = &mut **scratch;
         histogram.fill(0);
-        let (groups, rest) = logits[..*live].as_chunks::<LANES>();
-        for group in groups {
-            // In whole vectors first; then the scattered additions.
-            let (buckets, weights) = (group.map(|l| bucket(distance(l))), group.map(&weight));
-            for (b, w) in buckets.into_iter().zip(weights) {
-                histogram[b as usize % BUCKETS] += w;
+        let mut total = 0;
+        // The distance of a bucket's upper edge is rounded to the next bucket: all of `near` and beyond are at least
+        // half a bucket further.
+        let limit = if near < BUCKETS { near as f32 / 64.0 } else { f32::INFINITY };
+        for chunk in logits[..*live].chunks(CHUNK) {
+            let weights = &mut weights[..chunk.len()];
+            match amount {
+                Amount::Weight => total += kernels.weights(chunk, *max, 1.0, weights),
+                Amount::Count => {
+                    for (w, &l) in weights.iter_mut().zip(chunk) {
+                        *w = u64::from(l > f32::NEG_INFINITY);
+                        total += *w;
+                    }
+                }
+            }
+            let ((groups, rest), (weights, rest_weights)) =
+                (chunk.as_chunks::<GROUP>(), weights.as_chunks::<GROUP>());
+            for (group, w) in groups.iter().zip(weights) {
+                let distances = group.map(|l| order.distance(l));
+                if !distances.iter().fold(false, |any, &d| any | (d <= limit)) {
+                    continue;
+                }
+                let buckets = distances.map(bucket);
+                if buckets.iter().fold(true, |all, &b| all & (b == buckets[0])) {
+                    histogram[buckets[0] as usize % BUCKETS] += w.iter().sum::<u64>();
+                    continue;
+                }
+                for (b, w) in buckets.into_iter().zip(w) {
+                    histogram[b as usize % BUCKETS] += w;
+                }
+            }
+            for (&l, w) in rest.iter().zip(rest_weights) {
+                histogram[bucket(order.distance(l)) as usize % BUCKETS] += w;
             }
         }
-        for &l in rest {
-            histogram[bucket(distance(l)) as usize % BUCKETS] += weight(l);
-        }
-        histogram.iter().sum()
+        total
     }
 
-    /// The border at which the sum of `weight` over the candidates in order of `key` reaches `target`, which is at
-    /// least 1 and at most the sum of all. `distance` does not fall as `key` grows, and the histogram is spread by it.
+    /// Keeps the first candidates in `order` whose sum of `amount` reaches `target`, which is at least 1. The histogram
+    /// is spread by it and reaches it before bucket `near`.
+    fn keep_sum(&mut self, target: u64, order: impl Order, amount: Amount, near: usize) {
+        let max = self.max;
+        let amount_of = |l: f32| match amount {
+            Amount::Count => u64::from(l > f32::NEG_INFINITY),
+            Amount::Weight => weight(l - max),
+        };
+        let (crossing, reached) = crossing(&self.scratch.histogram[..near], target, 0);
+        // All of the bucket are nearer than the end of the next one.
+        let limit =
+            if crossing as usize + 1 < BUCKETS { (crossing + 1) as f32 / 64.0 } else { f32::INFINITY };
+        let distance = |l| order.distance(l);
+        if self.gather(distance, limit, |d| bucket(d) <= crossing) {
+            self.compact();
+        }
+        let border = if self.gather(distance, limit, |d| bucket(d) == crossing)
+            && self.scratch.best.len() <= SORTED
+        {
+            self.border(target, reached, order, amount_of)
+        } else {
+            self.border_by_bits(target, reached, order, amount_of, |l| bucket(order.distance(l)) == crossing)
+        };
+        self.cut(border, order);
+    }
+
+    /// Collects in `scratch.best` the candidates whose distance `inside` accepts, all of which are below or at `limit`,
+    /// with their positions. False if they are too many.
+    fn gather(&mut self, distance: impl Fn(f32) -> f32, limit: f32, inside: impl Fn(f32) -> bool) -> bool {
+        let Self { logits, live, scratch, .. } = self;
+        let best = &mut scratch.best;
+        best.clear();
+        for (group, at) in logits[..*live].chunks(GROUP).zip((0u32..).step_by(GROUP)) {
+            if !group.iter().fold(false, |any, &l| any | (distance(l) <= limit)) {
+                continue;
+            }
+            if best.len() > COMPACT {
+                return false;
+            }
+            for (&l, position) in group.iter().zip(at..) {
+                if inside(distance(l)) {
+                    best.push((l, position)); // never grows: there is room for a group beyond COMPACT
+                }
+            }
+        }
+        best.len() <= COMPACT
+    }
+
+    /// The candidates in `scratch.best`, which are in order of position, are all that are left.
+    fn compact(&mut self) {
+        let Self { logits, live, scratch, compact, .. } = self;
+        let Scratch { ids, best, .. } = &mut **scratch;
+        for (to, &(l, position)) in best.iter().enumerate() {
+            // Positions ascend, so what is overwritten was read already.
+            logits[to] = l;
+            ids[to] = if *compact { ids[position as usize] } else { position };
+        }
+        *live = best.len();
+        *compact = true;
+    }
+
+    /// The border at which the sum, `reached` before the bucket whose candidates are in `scratch.best`, reaches `target`.
     fn border(
         &mut self,
         target: u64,
-        distance: impl Fn(f32) -> f32,
-        key: impl Fn(f32) -> u32,
-        weight: impl Fn(f32) -> u64,
+        mut reached: u64,
+        order: impl Order,
+        amount: impl Fn(f32) -> u64,
     ) -> Border {
-        let Self { logits, live, scratch, .. } = self;
-        let logits = &logits[..*live];
-        let (crossing, mut reached) = crossing(&scratch.histogram[..], target, 0);
-        let members = &mut scratch.best;
-        members.clear();
-        for (chunk, at) in logits.chunks(LANES).zip((0u32..).step_by(LANES)) {
-            let inside = |l: f32| bucket(distance(l)) == crossing;
-            if !chunk.iter().fold(false, |any, &l| any | inside(l)) {
-                continue;
-            }
-            if members.len() > COMPACT - LANES {
-                return self.border_by_bits(target, key, weight);
-            }
-            members
-                .extend(chunk.iter().zip(at..).filter(|m| inside(*m.0)).map(|(&l, position)| (l, position)));
-        }
-        members.sort_unstable_by_key(|m| (key(m.0), m.1));
-        let mut border = Border { key: 0, ties: 0 };
+        let members = &mut self.scratch.best;
+        members.sort_unstable_by(|a, b| order.key(a.0).total_cmp(&order.key(b.0)).then(a.1.cmp(&b.1)));
+        let mut border = Border { key: f32::NEG_INFINITY, ties: 0 };
         for &(l, _) in members.iter() {
             if reached >= target {
                 break;
             }
-            reached += weight(l);
-            let k = key(l);
-            border = Border { key: k, ties: if k == border.key { border.ties + 1 } else { 1 } };
+            reached += amount(l);
+            let key = order.key(l);
+            border = Border { key, ties: if key == border.key { border.ties + 1 } else { 1 } };
         }
         border
     }
 
-    /// The same by a radix select.
-    fn border_by_bits(
+    /// The same for all candidates that are `inside`, by a radix select over the bits in which their keys differ.
+    fn border_by_bits<O: Order>(
         &mut self,
         target: u64,
-        key: impl Fn(f32) -> u32,
-        weight: impl Fn(f32) -> u64,
+        mut reached: u64,
+        order: O,
+        amount: impl Fn(f32) -> u64,
+        inside: impl Fn(f32) -> bool,
     ) -> Border {
+        const DIGIT: u32 = BUCKETS.ilog2();
         let Self { logits, live, scratch, .. } = self;
+        let histogram = &mut scratch.histogram;
         let logits = &logits[..*live];
-        let (mut prefix, mut reached) = (0u32, 0u64);
-        for (above, shift, bits) in [(0, 21, 11), (11, 10, 11), (22, 0, 10)] {
-            scratch.histogram.fill(0);
+        let bits = |l: f32| ascending(order.key(l));
+        let (mut low, mut high) = (u32::MAX, 0);
+        for &l in logits {
+            let (k, inside) = (bits(l), inside(l));
+            low = if inside & (k < low) { k } else { low };
+            high = if inside & (k > high) { k } else { high };
+        }
+        // The keys' common bits, and how many bits are open below them.
+        let mut open = (low ^ high).checked_ilog2().map_or(0, |bit| bit + 1);
+        let mut prefix = low.unbounded_shr(open);
+        while open > 0 {
+            let digit = open.min(DIGIT);
+            histogram.fill(0);
             for &l in logits {
-                let k = key(l);
-                if k.unbounded_shr(32 - above) == prefix {
-                    scratch.histogram[(k >> shift) as usize & ((1 << bits) - 1)] += weight(l);
+                let k = bits(l);
+                if k.unbounded_shr(open) == prefix && inside(l) {
+                    histogram[(k >> (open - digit)) as usize & ((1 << digit) - 1)] += amount(l);
                 }
             }
-            let (found, before) = crossing(&scratch.histogram[..1 << bits], target, reached);
-            (prefix, reached) = ((prefix << bits) | found, before);
+            let (found, before) = crossing(&histogram[..1 << digit], target, reached);
+            (open, reached) = (open - digit, before);
+            prefix = prefix << digit | found;
         }
-        let mut ties = 0;
-        for &l in logits {
-            if reached < target && key(l) == prefix {
-                reached += weight(l);
-                ties += 1;
+        let mut members = logits.iter().copied().filter(|&l| bits(l) == prefix);
+        if O::INJECTIVE {
+            let l = members.next().expect("the prefix is a candidate's");
+            let ties = (target - reached).div_ceil(amount(l).max(1)) as usize;
+            return Border { key: order.key(l), ties };
+        }
+        let mut border = Border { key: 0.0, ties: 0 };
+        for l in members {
+            if reached >= target {
+                break;
             }
+            reached += amount(l);
+            border = Border { key: order.key(l), ties: border.ties + 1 };
         }
-        Border { key: prefix, ties }
+        border
     }
 
     /// Removes what lies beyond `border`.
-    fn cut(&mut self, border: Border, key: impl Fn(f32) -> u32) {
-        let live = &mut self.logits[..self.live];
-        let (mut kept, mut ties) = (0u32, 0u32);
+    fn cut(&mut self, border: Border, order: impl Order) {
+        let Self { logits, live, .. } = self;
+        let live = &mut logits[..*live];
+        let mut ties = 0u32;
         for l in &mut *live {
-            let k = key(*l);
-            *l = if k <= border.key { *l } else { f32::NEG_INFINITY };
-            kept += u32::from(*l > f32::NEG_INFINITY);
-            ties += u32::from(k == border.key);
+            let key = order.key(*l);
+            *l = if key <= border.key { *l } else { f32::NEG_INFINITY };
+            ties += u32::from(key == border.key);
         }
         let mut spare = (ties as usize).saturating_sub(border.ties);
-        kept -= spare as u32;
         for l in live.iter_mut().rev() {
             if spare == 0 {
                 break;
             }
-            if key(*l) == border.key {
+            if order.key(*l) == border.key {
                 *l = f32::NEG_INFINITY;
                 spare -= 1;
             }
         }
-        self.retain(kept as usize, |l| l > f32::NEG_INFINITY);
     }
+}
 
-    /// Keeps the `kept` candidates for which `keep` holds.
-    fn retain(&mut self, kept: usize, keep: impl Fn(f32) -> bool) {
-        let Self { logits, live, scratch, compact, .. } = self;
-        if kept > scratch.ids.len() {
-            for l in &mut logits[..*live] {
-                *l = if keep(*l) { *l } else { f32::NEG_INFINITY };
-            }
-            return;
-        }
-        let mut to = 0;
-        for start in (0..*live).step_by(LANES) {
-            let end = (start + LANES).min(*live);
-            if !logits[start..end].iter().fold(false, |any, &l| any | keep(l)) {
-                continue;
-            }
-            for position in start..end {
-                if keep(logits[position]) {
-                    logits[to] = logits[position];
-                    scratch.ids[to] = if *compact { scratch.ids[position] } else { position as u32 };
-                    to += 1;
-                }
-            }
-        }
-        *live = to;
-        *compact = true;
-    }
+/// Bits that order like the number, which is not NaN.
+#[inline(always)]
+fn ascending(key: f32) -> u32 {
+    let bits = key.to_bits();
+    bits ^ ((bits as i32 >> 31) as u32 | 1 << 31)
 }
 
 /// The bucket of a distance of at least 0: 1/64 wide, the last one for all beyond 32.

@@ -14,9 +14,9 @@
 //! Each filter sees the probabilities of what the one before it left, at temperature 1, and always keeps at least one
 //! candidate. Ties go to the lower id everywhere.
 //!
-//! The same seed and the same logits give the same tokens on every platform: probabilities are integers (see
-//! `weight`), the random numbers are our own (see `rng`). [`Sampler::sample`] and [`Sampler::accept`] allocate
-//! nothing. This module knows neither text nor models: it sees logits `[vocab]`.
+//! The same seed and the same logits give the same tokens on every platform and with all kernels: probabilities are
+//! integers ([`Kernels::weights`]), the random numbers are our own (see `rng`). [`Sampler::sample`] and
+//! [`Sampler::accept`] allocate nothing. This module knows neither text nor models: it sees logits `[vocab]`.
 //!
 //! A logit of -Inf means "masked" (by a constraint or a bias). NaN, +Inf, or nothing but -Inf is an error of kind
 //! [`ErrorKind::Numeric`].
@@ -24,19 +24,21 @@
 mod candidates;
 mod penalties;
 mod rng;
-mod weight;
 
 #[cfg(test)]
 mod tests;
 
 use crate::error::{Error, ErrorKind, Result};
+use crate::kernels::Kernels;
 use crate::tokenizer::TokenId;
-use candidates::{Candidates, Scratch, largest};
+use candidates::{Candidates, Scratch};
 use penalties::Penalties;
 use rng::Rng;
 
 /// The most tokens that the penalties may look back on.
 pub const MAX_PENALTY_WINDOW: usize = 1 << 16;
+/// The sum of so many weights fits 64 bits.
+const MAX_VOCAB: usize = (1 << 24) - 1;
 
 /// What the chain does. The default samples moderately: temperature 0.8, top-k 40, top-p 0.95, min-p 0.05, no
 /// penalties, seed 0.
@@ -131,13 +133,14 @@ pub struct Sampler {
     penalties: Penalties,
     rng: Rng,
     scratch: Scratch,
+    kernels: &'static Kernels,
 }
 
 impl Sampler {
     /// A sampler for logits of `vocab` tokens. Settings out of range are an [`ErrorKind::Argument`] that names the
     /// field.
     pub fn new(config: &SamplerConfig, vocab: usize) -> Result<Self> {
-        if vocab == 0 || u32::try_from(vocab).is_err() {
+        if vocab == 0 || vocab > MAX_VOCAB {
             return Err(Error::new(ErrorKind::Argument, format!("a vocabulary of {vocab} tokens")));
         }
         config.check(vocab)?;
@@ -152,7 +155,14 @@ impl Sampler {
             rng: Rng::new(config.seed),
             scratch: Scratch::new(vocab),
             config: config.clone(),
+            kernels: Kernels::best(),
         })
+    }
+
+    /// The same with other kernels, which give the same tokens.
+    #[must_use]
+    pub fn with_kernels(self, kernels: &'static Kernels) -> Self {
+        Self { kernels, ..self }
     }
 
     /// Tells the penalties that `token` is now part of the text. Call it for prompt tokens too, if they shall count.
@@ -170,13 +180,15 @@ impl Sampler {
             logits[id.0 as usize] += bias;
         }
         self.penalties.apply(logits);
-        let Some(max) = largest(logits) else { return Err(bad_logits(logits)) };
+        let max = self.kernels.largest(logits);
+        if max.is_infinite() {
+            return Err(bad_logits(logits));
+        }
         let c = &self.config;
         if c.temperature == 0.0 {
-            let best = logits.iter().position(|&l| l == max).expect("the largest is one of them");
-            return Ok(TokenId(best as u32));
+            return Ok(TokenId(first(logits, max)));
         }
-        let mut candidates = Candidates::new(logits, max, &mut self.scratch);
+        let mut candidates = Candidates::new(logits, max, &mut self.scratch, self.kernels);
         if c.top_k > 0 {
             candidates.top_k(c.top_k);
         }
@@ -203,6 +215,15 @@ impl Sampler {
         let bias = self.config.logit_bias.capacity() * size_of::<(TokenId, f32)>();
         self.penalties.heap_bytes() + self.scratch.heap_bytes() + bias
     }
+}
+
+/// Where the first `value` is; it is there.
+fn first(logits: &[f32], value: f32) -> u32 {
+    // In whole vectors first: a loop that may end at every element is not one.
+    let in_vain = logits.chunks_exact(64).take_while(|c| !c.iter().fold(false, |any, &l| any | (l == value)));
+    let before = in_vain.count() * 64;
+    let at = logits[before..].iter().position(|&l| l == value).expect("the largest is one of them");
+    (before + at) as u32
 }
 
 fn bad_logits(logits: &[f32]) -> Error {

@@ -1,8 +1,8 @@
 //! The chain against a naive oracle (sort everything, follow the definition), against distributions, and against
 //! hostile values.
 
-use super::weight::weight;
 use super::*;
+use crate::kernels::generic::weight::weight;
 
 fn sampler(config: SamplerConfig, vocab: usize) -> Sampler {
     Sampler::new(&config, vocab).expect("a valid configuration")
@@ -30,10 +30,9 @@ fn oracle(config: &SamplerConfig, logits: &[f32]) -> Vec<(u32, u64)> {
     if config.typical_p < 1.0 {
         let max = left[0].1;
         let total: u64 = left.iter().map(|c| weight(c.1 - max)).sum();
-        let mean =
-            left.iter().map(|c| weight(c.1 - max) as f64 * f64::from((c.1 - max).max(-1e9))).sum::<f64>()
-                / total as f64;
-        let score = |c: &(u32, f32)| (f64::from(c.1 - max) - mean).abs() as f32;
+        let logits: Vec<f32> = left.iter().map(|c| c.1).collect();
+        let mean = Kernels::best().expected(&logits, max); // the kernels' tests say that it is the mean
+        let score = |c: &(u32, f32)| (c.1 - max - mean as f32).abs();
         left.sort_by(|a, b| score(a).total_cmp(&score(b)).then(a.0.cmp(&b.0)));
         take(&mut left, max, share(config.typical_p, total));
         left.sort_by(|a, b| b.1.partial_cmp(&a.1).expect("no NaN").then(a.0.cmp(&b.0)));
@@ -278,45 +277,4 @@ fn settings_out_of_range_name_the_field() {
     assert_eq!(Sampler::new(&plain(), 0).expect_err("no tokens").kind(), ErrorKind::Argument);
     let mut s = sampler(plain(), 10);
     assert_eq!(s.sample(&mut [0.0; 9]).expect_err("too few").kind(), ErrorKind::Argument);
-}
-
-/// `cargo test --release -p siskin sampler -- --ignored --nocapture`
-#[test]
-#[ignore = "prints timings"]
-#[allow(clippy::print_stdout)]
-fn time_of_one_token() {
-    const VOCAB: usize = 262_144;
-    let mut rng = Rng::new(5);
-    let chains = [
-        ("greedy", SamplerConfig::greedy()),
-        ("default", SamplerConfig::default()),
-        ("temperature", plain()),
-        ("top-p 0.95", SamplerConfig { top_p: 0.95, ..plain() }),
-        ("min-p 0.05", SamplerConfig { min_p: 0.05, ..plain() }),
-        ("typical 0.95", SamplerConfig { typical_p: 0.95, ..plain() }),
-        (
-            "all but top-k",
-            SamplerConfig { top_p: 0.9, min_p: 0.05, typical_p: 0.9, repeat_penalty: 1.1, ..plain() },
-        ),
-        ("top-k 20000", SamplerConfig { top_k: 20_000, ..plain() }),
-    ];
-    for (what, kind) in [("like a model's", 1), ("bell", 0), ("flat", 2), ("ascending", 7)] {
-        let mut logits = shape(kind, VOCAB, &mut rng);
-        if kind == 1 {
-            (0..30).for_each(|i| logits[i * 8000] = 20.0 - i as f32 * 0.3);
-        }
-        for (name, config) in &chains {
-            let mut s = sampler(config.clone(), VOCAB);
-            let mut times: Vec<f64> = (0..21)
-                .map(|_| {
-                    let mut copy = logits.clone();
-                    let start = std::time::Instant::now();
-                    std::hint::black_box(s.sample(&mut copy)).expect("finite");
-                    start.elapsed().as_secs_f64() * 1e3
-                })
-                .collect();
-            times.sort_by(f64::total_cmp);
-            println!("{what:15} {name:14} {:.3} ms", times[10]);
-        }
-    }
 }

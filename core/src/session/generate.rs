@@ -134,7 +134,7 @@ impl Session {
         on_event: &mut dyn FnMut(Event<'_>) -> Flow,
     ) -> Result<Outcome> {
         let tokens = self.model.tokenizer().len();
-        let mut sampler = Sampler::new(&options.sampler, tokens)?;
+        let mut sampler = Sampler::new(&options.sampler, tokens)?.with_kernels(self.model.kernels());
         let stop = StopMatcher::new(&options.stop)?;
         let with_pending: Vec<TokenId>;
         let prompt = match self.pending {

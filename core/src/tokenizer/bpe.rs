@@ -13,6 +13,7 @@ use super::normalize::nfc;
 use super::pre::PreTokenizer;
 use super::spm::ByList;
 use super::vocab::{TokenId, TokenKind, Vocab};
+use crate::error::Result;
 
 /// Whether the byte stands for itself.
 const fn is_itself(byte: u8) -> bool {
@@ -72,19 +73,33 @@ impl Bpe {
     ///
     /// A byte that the vocabulary has no token for is left out, as Hugging Face and llama.cpp do; real vocabularies
     /// lack bytes that occur in no text, and some control characters.
-    pub(super) fn encode(&self, vocab: &Vocab, text: &str, scratch: &mut Scratch, out: &mut Vec<TokenId>) {
+    pub(super) fn encode(
+        &self,
+        vocab: &Vocab,
+        text: &str,
+        scratch: &mut Scratch<'_>,
+        out: &mut Vec<TokenId>,
+    ) -> Result<()> {
         let text = if self.pre.nfc { nfc(text) } else { Cow::Borrowed(text) };
         self.pre.split(&text, |word| {
+            scratch.stop.check()?;
             if let Err(key) = scratch.cache.get(word.as_bytes(), out) {
                 let before = out.len();
-                self.encode_word(vocab, word.as_bytes(), scratch, out);
+                self.encode_word(vocab, word.as_bytes(), scratch, out)?;
                 scratch.cache.put(key, word.as_bytes(), &out[before..]);
             }
-        });
+            Ok(())
+        })
     }
 
-    fn encode_word(&self, vocab: &Vocab, word: &[u8], scratch: &mut Scratch, out: &mut Vec<TokenId>) {
-        let Scratch { text, merger, .. } = scratch;
+    fn encode_word(
+        &self,
+        vocab: &Vocab,
+        word: &[u8],
+        scratch: &mut Scratch<'_>,
+        out: &mut Vec<TokenId>,
+    ) -> Result<()> {
+        let Scratch { text, merger, stop, .. } = scratch;
         text.clear();
         merger.symbols.clear();
         for &byte in word {
@@ -97,9 +112,9 @@ impl Bpe {
             && let Some(id) = vocab.find(text)
         {
             out.push(TokenId(id));
-            return;
+            return Ok(());
         }
-        merger.merge(text, &ByList { vocab, merges: &self.merges });
+        merger.merge(text, &ByList { vocab, merges: &self.merges }, stop)?;
         for symbol in &merger.symbols {
             let piece = symbol.of(text);
             match vocab.find_hashed(piece, symbol.hash) {
@@ -113,6 +128,7 @@ impl Bpe {
                 }
             }
         }
+        Ok(())
     }
 
     /// Appends the text of a token of this vocabulary. One that is not written in characters for bytes throughout

@@ -3,9 +3,15 @@
 //! Both kinds of vocabulary are this: SentencePiece ranks a pair by the score of the token that it makes, byte-level
 //! BPE by its place in the list of merges. A word is short and is scanned; anything longer goes through a priority
 //! queue over a linked list, so that a text without spaces takes n log n.
+//!
+//! The queue is in two parts, because a long text would not fit the caches: the pairs that are there at the start are
+//! sorted once and then read in order, and only those that merging makes go through a heap.
 
 use std::cmp::Reverse;
 use std::collections::BinaryHeap;
+
+use super::Stop;
+use crate::error::Result;
 
 /// A piece of the text being merged.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -46,25 +52,35 @@ pub(super) trait Pairs {
 /// Symbols up to which scanning all pairs for the best is faster than a queue.
 const SCANNED: usize = 64;
 
-/// A pair in the queue: rank, index of the left symbol, index of the right one, bytes of both.
-type Pair = Reverse<(u32, u32, u32, u32)>;
+/// A pair in the queue: its rank, and below it the index of the left symbol.
+type Pair = u64;
+
+/// Pairs joined between two looks at whether to stop.
+const STRIDE: u32 = 4096;
 
 /// Memory that is used again from word to word.
 #[derive(Default)]
 pub(super) struct Merger {
     /// What is merged: filled by the caller, from left to right, without gaps; afterwards the result.
     pub(super) symbols: Vec<Symbol>,
+    /// Of each symbol with the next one, as they are now.
     ranks: Vec<u32>,
+    /// The symbols before and after each.
     links: Vec<(u32, u32)>,
-    queue: BinaryHeap<Pair>,
+    first: Vec<Pair>,
+    heap: BinaryHeap<Reverse<Pair>>,
 }
 
 const END: u32 = u32::MAX;
 
 impl Merger {
     /// Merges `self.symbols`, which lie in `text`.
-    pub(super) fn merge(&mut self, text: &[u8], pairs: &impl Pairs) {
-        if self.symbols.len() <= SCANNED { self.scan(text, pairs) } else { self.run_queue(text, pairs) }
+    pub(super) fn merge(&mut self, text: &[u8], pairs: &impl Pairs, stop: &Stop<'_>) -> Result<()> {
+        if self.symbols.len() <= SCANNED {
+            self.scan(text, pairs);
+            return Ok(());
+        }
+        self.run_queue(text, pairs, stop)
     }
 
     fn scan(&mut self, text: &[u8], pairs: &impl Pairs) {
@@ -87,41 +103,71 @@ impl Merger {
         }
     }
 
-    fn run_queue(&mut self, text: &[u8], pairs: &impl Pairs) {
-        let Self { symbols, links, queue, .. } = self;
+    fn run_queue(&mut self, text: &[u8], pairs: &impl Pairs, stop: &Stop<'_>) -> Result<()> {
+        let Self { symbols, ranks, links, first, heap } = self;
         let count = symbols.len() as u32; // the length of a text is limited when it comes in
         links.clear();
         links.extend((0..count).map(|i| (i.wrapping_sub(1), if i + 1 < count { i + 1 } else { END })));
-        queue.clear();
-        let offer = |queue: &mut BinaryHeap<Pair>, symbols: &[Symbol], left: u32, right: u32| {
-            let (l, r) = (symbols[left as usize], symbols[right as usize]);
-            let rank = pairs.rank(text, l, r);
-            if rank != NEVER {
-                queue.push(Reverse((rank, left, right, l.len + r.len)));
+        let pack = |rank: u32, left: u32| u64::from(rank) << 32 | u64::from(left);
+        ranks.clear();
+        first.clear();
+        heap.clear();
+        for (left, pair) in (0u32..).zip(symbols.windows(2)) {
+            if left.is_multiple_of(STRIDE) {
+                stop.check()?;
             }
-        };
-        for right in 1..count {
-            offer(queue, symbols, right - 1, right);
+            let rank = pairs.rank(text, pair[0], pair[1]);
+            ranks.push(rank);
+            if rank != NEVER {
+                first.push(pack(rank, left));
+            }
         }
-        while let Some(Reverse((_, left, right, len))) = queue.pop() {
-            let (l, r) = (symbols[left as usize], symbols[right as usize]);
-            // One of the two was joined to another since the pair was offered.
-            if l.len == 0 || r.len == 0 || l.len + r.len != len {
+        ranks.push(NEVER);
+        first.sort_unstable();
+        let mut sorted = first.iter().copied().peekable();
+        let mut joined = 0u32;
+        loop {
+            let next = match (sorted.peek().copied(), heap.peek().map(|pair| pair.0)) {
+                (Some(a), Some(b)) if b < a => heap.pop().map(|pair| pair.0),
+                (Some(_), _) => sorted.next(),
+                (None, _) => heap.pop().map(|pair| pair.0),
+            };
+            let Some(next) = next else { break };
+            let (rank, left) = ((next >> 32) as u32, next as u32);
+            // One of the two was joined to another since the pair was offered. (A pair that took its place with the
+            // same rank is as good: it was offered as well, and only one of the two offers is met.)
+            if ranks[left as usize] != rank {
                 continue;
             }
-            symbols[left as usize] = pairs.join(text, l, r);
-            symbols[right as usize].len = 0;
-            let (before, after) = (links[left as usize].0, links[right as usize].1);
-            links[left as usize].1 = after;
-            if before != END {
-                offer(queue, symbols, before, left);
+            joined += 1;
+            if joined.is_multiple_of(STRIDE) {
+                stop.check()?;
             }
-            if after != END {
+            let right = links[left as usize].1;
+            let (before, after) = (links[left as usize].0, links[right as usize].1);
+            let one = pairs.join(text, symbols[left as usize], symbols[right as usize]);
+            symbols[left as usize] = one;
+            symbols[right as usize].len = 0;
+            ranks[right as usize] = NEVER;
+            links[left as usize].1 = after;
+            let mut offer = |at: u32, rank: u32| {
+                ranks[at as usize] = rank;
+                if rank != NEVER {
+                    heap.push(Reverse(pack(rank, at)));
+                }
+            };
+            if before != END {
+                offer(before, pairs.rank(text, symbols[before as usize], one));
+            }
+            if after == END {
+                offer(left, NEVER);
+            } else {
                 links[after as usize].0 = left;
-                offer(queue, symbols, left, after);
+                offer(left, pairs.rank(text, one, symbols[after as usize]));
             }
         }
         symbols.retain(|s| s.len > 0);
+        Ok(())
     }
 
     /// One symbol per byte.
@@ -153,7 +199,7 @@ mod tests {
         let mut m = Merger::default();
         m.set(text.as_bytes());
         if queue {
-            m.run_queue(text.as_bytes(), &List(list))
+            m.run_queue(text.as_bytes(), &List(list), &Stop::NEVER).expect("nobody stops it");
         } else {
             m.scan(text.as_bytes(), &List(list))
         }
@@ -193,7 +239,8 @@ mod tests {
         let text = "a".repeat(1_000_000);
         let mut m = Merger::default();
         m.set(text.as_bytes());
-        m.merge(text.as_bytes(), &List(&[("aa", 0), ("aaaa", 1), ("aaaaaaaa", 2)]));
+        m.merge(text.as_bytes(), &List(&[("aa", 0), ("aaaa", 1), ("aaaaaaaa", 2)]), &Stop::NEVER)
+            .expect("nobody stops it");
         assert_eq!(m.symbols.len(), 125_000);
     }
 }

@@ -41,6 +41,7 @@ use self::merge::Merger;
 use self::special::Specials;
 use self::spm::Spm;
 use self::vocab::Vocab;
+use crate::cancel::CancelToken;
 use crate::error::{Error, ErrorKind, Result};
 use crate::gguf::Metadata;
 
@@ -80,10 +81,30 @@ enum Model {
 }
 
 /// Memory of one call.
-struct Scratch {
+struct Scratch<'a> {
     text: Vec<u8>,
     merger: Merger,
     cache: WordCache,
+    stop: Stop<'a>,
+}
+
+/// Whether the caller still wants the tokens.
+struct Stop<'a>(Option<&'a CancelToken>);
+
+impl Stop<'_> {
+    /// The caller waits in any case.
+    const NEVER: Stop<'static> = Stop(None);
+
+    /// `Cancelled` if not. Cheap enough for each word.
+    #[inline]
+    fn check(&self) -> Result<()> {
+        if self.0.is_some_and(CancelToken::is_cancelled) { Err(cancelled()) } else { Ok(()) }
+    }
+}
+
+#[cold]
+fn cancelled() -> Error {
+    Error::new(ErrorKind::Cancelled, "cancelled while the text was encoded")
 }
 
 impl Tokenizer {
@@ -100,23 +121,39 @@ impl Tokenizer {
         Ok(out)
     }
 
+    /// The same, or `Cancelled` soon after a cancel: what it takes to find the next word, or to merge some thousand pairs.
+    pub(crate) fn encode_unless(
+        &self,
+        cancel: &CancelToken,
+        text: &str,
+        special: Special,
+    ) -> Result<Vec<TokenId>> {
+        let mut out = Vec::with_capacity(text.len() / 4 + 2);
+        self.append(text, special, Stop(Some(cancel)), &mut out)?;
+        Ok(out)
+    }
+
     /// Appends the tokens of `text`; nothing on error.
     pub fn encode_into(&self, text: &str, special: Special, out: &mut Vec<TokenId>) -> Result<()> {
+        self.append(text, special, Stop::NEVER, out)
+    }
+
+    fn append(&self, text: &str, special: Special, stop: Stop<'_>, out: &mut Vec<TokenId>) -> Result<()> {
         if text.len() > MAX_TEXT {
             let message = format!("a text of {} bytes, at most {MAX_TEXT} are accepted", text.len());
             return Err(Error::new(ErrorKind::Limit, message));
         }
         let before = out.len();
-        let result = self.encode_all(text, special, out);
+        let result = self.append_all(text, special, stop, out);
         if result.is_err() {
             out.truncate(before);
         }
         result
     }
 
-    fn encode_all(&self, text: &str, special: Special, out: &mut Vec<TokenId>) -> Result<()> {
+    fn append_all(&self, text: &str, special: Special, stop: Stop<'_>, out: &mut Vec<TokenId>) -> Result<()> {
         let cache = WordCache::new(self.vocab.hasher(), text.len());
-        let mut scratch = Scratch { text: Vec::new(), merger: Merger::default(), cache };
+        let mut scratch = Scratch { text: Vec::new(), merger: Merger::default(), cache, stop };
         if special.add && self.add_bos {
             out.extend(self.bos);
         }
@@ -130,7 +167,7 @@ impl Tokenizer {
                     Model::Spm(spm) => {
                         spm.encode(&self.vocab, self.unknown, plain, self.space_prefix, &mut scratch, out)?;
                     }
-                    Model::Bpe(bpe) => bpe.encode(&self.vocab, plain, &mut scratch, out),
+                    Model::Bpe(bpe) => bpe.encode(&self.vocab, plain, &mut scratch, out)?,
                 }
             }
             out.extend(found.map(|m| TokenId(m.id)));

@@ -98,7 +98,7 @@ impl Spm {
         unknown: Option<TokenId>,
         text: &str,
         prefix: bool,
-        scratch: &mut Scratch,
+        scratch: &mut Scratch<'_>,
         out: &mut Vec<TokenId>,
     ) -> Result<()> {
         let mut trimmed = String::new();
@@ -115,6 +115,7 @@ impl Spm {
         let bytes = text.as_bytes();
         let mut start = 0;
         while start < bytes.len() {
+            scratch.stop.check()?;
             let end = self.cut(bytes, start);
             let word = &bytes[start..end];
             let first = prefix && start == 0; // not the same word: there is a space before it
@@ -161,10 +162,10 @@ impl Spm {
         &self,
         vocab: &Vocab,
         unknown: Option<TokenId>,
-        scratch: &mut Scratch,
+        scratch: &mut Scratch<'_>,
         out: &mut Vec<TokenId>,
     ) -> Result<()> {
-        let Scratch { text, merger, .. } = scratch;
+        let Scratch { text, merger, stop, .. } = scratch;
         merger.symbols.clear();
         let mut start = 0;
         while start < text.len() {
@@ -182,8 +183,8 @@ impl Spm {
             start += len;
         }
         match &self.order {
-            Order::Scores(scores) => merger.merge(text, &ByScore { vocab, scores }),
-            Order::Merges(merges) => merger.merge(text, &ByList { vocab, merges }),
+            Order::Scores(scores) => merger.merge(text, &ByScore { vocab, scores }, stop)?,
+            Order::Merges(merges) => merger.merge(text, &ByList { vocab, merges }, stop)?,
         }
         let mut after_unknown = false;
         for symbol in &merger.symbols {

@@ -17,6 +17,7 @@ pub(crate) mod exp;
 pub(crate) mod matmul;
 pub(crate) mod norm;
 pub(crate) mod quantize;
+pub(crate) mod weight;
 
 #[cfg(doc)]
 use crate::kernels::vector::F32x16;
@@ -81,6 +82,21 @@ macro_rules! instantiate {
                 generic::elementwise::rope(head, cos_sin, pairing);
             }
 
+            $(#[target_feature(enable = $features)])?
+            pub fn largest(x: &[f32]) -> f32 {
+                generic::weight::largest::<$vector>(x)
+            }
+
+            $(#[target_feature(enable = $features)])?
+            pub fn weights(x: &[f32], max: f32, temperature: f32, out: &mut [u64]) -> u64 {
+                generic::weight::weights::<$vector>(x, max, temperature, out)
+            }
+
+            $(#[target_feature(enable = $features)])?
+            pub fn expected(x: &[f32], max: f32) -> f64 {
+                generic::weight::expected::<$vector>(x, max)
+            }
+
             $crate::kernels::generic::instantiate! { @matmul $vector $(, $features)?;
                 matmul_f32 = quant::BlockF32;
                 matmul_f16 = quant::BlockF16;
@@ -108,6 +124,9 @@ macro_rules! instantiate {
                     from_f16,
                     attn_chunk,
                     attn_merge,
+                    largest,
+                    weights,
+                    expected,
                 }
             }
         }

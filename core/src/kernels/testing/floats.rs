@@ -2,6 +2,7 @@
 
 use super::data::{Floats, Rng};
 use super::{assert_same, fast_tiers, nmse, oracle};
+use crate::kernels::generic::weight::weight;
 use crate::kernels::{Activation, Kernels, RopePairing};
 
 fn lengths() -> impl Iterator<Item = usize> {
@@ -122,6 +123,53 @@ fn rope() {
                 assert_same(&[head[a], head[b]], &want, || format!("{} {pairing:?} pair {i}", k.name()));
             }
         });
+    }
+}
+
+#[test]
+fn largest() {
+    compare(70, "largest", 1, |k, v| v[0].push(k.largest(&v[0])));
+    for tier in fast_tiers().chain([oracle()]) {
+        for len in lengths() {
+            let mut x: Vec<f32> = Rng(71).floats(len, Floats::Plain);
+            let want = x.iter().copied().fold(f32::NEG_INFINITY, f32::max);
+            assert_eq!(tier.largest(&x), want, "{} of {len}", tier.name());
+            for bad in [f32::NAN, -f32::NAN, f32::INFINITY] {
+                for at in (0..len).step_by(7) {
+                    let before = std::mem::replace(&mut x[at], bad);
+                    assert_eq!(tier.largest(&x), f32::INFINITY, "{} of {len}: {bad} at {at}", tier.name());
+                    x[at] = before;
+                }
+            }
+            assert_eq!(tier.largest(&vec![f32::NEG_INFINITY; len]), f32::NEG_INFINITY);
+        }
+    }
+}
+
+#[test]
+fn weights() {
+    let mut rng = Rng(72);
+    for len in lengths() {
+        let mut x: Vec<f32> = (0..len).map(|_| rng.signed() * 20.0).collect();
+        x.iter_mut().step_by(11).for_each(|x| *x = f32::NEG_INFINITY);
+        x.iter_mut().skip(5).step_by(13).for_each(|x| *x = f32::MIN);
+        x.push(19.5);
+        let max = oracle().largest(&x);
+        let plain = |t: f32| x.iter().map(move |&x| weight((x - max) / t)).collect::<Vec<u64>>();
+        let mean = x.iter().map(|&x| weight(x - max) as f64 * f64::from(x - max).max(-64.0)).sum::<f64>()
+            / plain(1.0).iter().sum::<u64>() as f64;
+        let want_mean = oracle().expected(&x, max);
+        assert!((want_mean - mean).abs() <= 1e-6 * mean.abs().max(1.0), "{want_mean}, not {mean}");
+        for tier in fast_tiers().chain([oracle()]) {
+            for t in [1.0, 0.7, 3.0] {
+                let mut got = vec![7; x.len()];
+                let sum = tier.weights(&x, max, t, &mut got);
+                assert_eq!(got, plain(t), "{} of {len} at {t}", tier.name());
+                assert_eq!(sum, got.iter().sum::<u64>(), "{} of {len} at {t}", tier.name());
+            }
+            let mean = tier.expected(&x, max);
+            assert_eq!(mean.to_bits(), want_mean.to_bits(), "{} of {len}", tier.name());
+        }
     }
 }
 

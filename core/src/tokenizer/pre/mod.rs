@@ -64,9 +64,13 @@ impl PreTokenizer {
         families::named(name)
     }
 
-    /// Shows each piece of `text` to `see`, in order.
+    /// Shows each piece of `text` to `see`, in order, until one is an error.
     #[inline]
-    pub(super) fn split<'a>(&self, text: &'a str, mut see: impl FnMut(&'a str)) {
+    pub(super) fn split<'a, E>(
+        &self,
+        text: &'a str,
+        mut see: impl FnMut(&'a str) -> std::result::Result<(), E>,
+    ) -> std::result::Result<(), E> {
         // For each stage, what is left of the piece that it cuts, and how much of that is groups of three digits.
         let mut rest = [""; MAX_STAGES];
         let mut grouped = [0; MAX_STAGES];
@@ -77,7 +81,7 @@ impl PreTokenizer {
             let piece = rest[depth];
             if piece.is_empty() {
                 if depth == 0 {
-                    return;
+                    return Ok(());
                 }
                 depth -= 1;
                 continue;
@@ -88,7 +92,7 @@ impl PreTokenizer {
                 depth += 1;
                 rest[depth] = first;
             } else {
-                see(first);
+                see(first)?;
             }
         }
     }
