@@ -6,13 +6,11 @@
 //! instruction. (AVX2 may exceed its own: types of few bits can be added up in 16 bits before they are widened.)
 #![allow(clippy::print_stdout, reason = "prints a table")]
 
-mod peak;
-
 use std::time::Duration;
 
 use siskin::kernels::Activation;
 use siskin::quant::{ActFormat, QuantType};
-use siskin_benches::{Attention, Product, best_of, noise, tiers};
+use siskin_benches::{Attention, Product, best_of, noise, peak, tiers};
 
 /// For each figure.
 const TIME: Duration = Duration::from_millis(60);

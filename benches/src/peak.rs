@@ -4,10 +4,10 @@
 use std::hint::black_box;
 use std::time::Duration;
 
-use siskin_benches::best_of;
+use crate::best_of;
 
 /// Name and operations (two per multiply-add) per second of the best `int8` instruction for tier `tier`.
-pub(crate) fn int8(tier: &str) -> Option<(&'static str, f64)> {
+pub fn int8(tier: &str) -> Option<(&'static str, f64)> {
     const ROUNDS: usize = 100_000;
     let (name, ops, f): (&str, usize, unsafe fn(usize)) = match tier {
         #[cfg(target_arch = "x86_64")]
@@ -26,7 +26,7 @@ pub(crate) fn int8(tier: &str) -> Option<(&'static str, f64)> {
 }
 
 /// Bytes per second that one core reads from a buffer that no cache holds.
-pub(crate) fn read_bandwidth() -> f64 {
+pub fn read_bandwidth() -> f64 {
     let buffer = vec![1u64; 32 << 20];
     let seconds = best_of(Duration::from_millis(300), || {
         let mut sums = [0u64; 32];
