@@ -55,6 +55,9 @@ const OPTIONS: &[&str] = &[
     "-DLLAMA_BUILD_SERVER=OFF",
 ];
 
+const BUILD_INFO: &str =
+    "set(BUILD_NUMBER 0)\nconfigure_file(common/build-info.cpp.in common/build-info.cpp)\n";
+
 #[derive(clap::Args)]
 pub(crate) struct Args {
     /// Where they go
@@ -99,6 +102,12 @@ fn build(peer: &Peer, dir: &Path) -> Result<(), Failure> {
             Some(format!("{}/{rest}", peer.name))
         })?;
         fs::remove_dir_all(&scratch)?;
+        // ik_llama.cpp's package lacks the script that fills in the version, which is read from git anyway.
+        let script = source.join("common/cmake/build-info-gen-cpp.cmake");
+        if source.join("common/build-info.cpp.in").exists() && !script.exists() {
+            fs::create_dir_all(source.join("common/cmake"))?;
+            fs::write(script, BUILD_INFO)?;
+        }
         fs::write(source.join(".complete"), "")?;
     }
     println!("{}: building {}", peer.name, peer.programs.join(", "));

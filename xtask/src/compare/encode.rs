@@ -13,8 +13,8 @@ use siskin::tokenizer::{Special, Tokenizer};
 
 use super::process::measure;
 use super::record::Record;
-use super::{Bench, short_name};
-use crate::{Failure, workspace_root};
+use super::{Bench, scratch, short_name};
+use crate::Failure;
 
 const BYTES: usize = 512 << 10;
 
@@ -27,8 +27,7 @@ struct Run {
 pub(super) fn run(bench: &mut Bench, folder: &Path) -> Result<(), Failure> {
     let corpus = fs::read_to_string(folder.join("text/brown-corpus-detagged.txt"))?;
     let text = corpus[..corpus.floor_char_boundary(BYTES)].to_string();
-    let target = workspace_root().join("target");
-    let (small, large) = (target.join("encode-small.txt"), target.join("encode-large.txt"));
+    let (small, large) = (scratch("small.txt"), scratch("large.txt"));
     fs::write(&small, "Ten bytes.")?;
     fs::write(&large, &text)?;
     for model in &bench.models.clone() {

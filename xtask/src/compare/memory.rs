@@ -5,8 +5,8 @@ use std::path::Path;
 
 use super::process::{Usage, measure};
 use super::record::Record;
-use super::{Bench, short_name};
-use crate::{Failure, workspace_root};
+use super::{Bench, scratch, short_name};
+use crate::Failure;
 
 const CONTEXT: &str = "2048";
 /// Of English text: well below the context in every vocabulary.
@@ -16,7 +16,7 @@ const TOKENS: &str = "32";
 pub(super) fn run(bench: &mut Bench, folder: &Path) -> Result<(), Failure> {
     let text = fs::read_to_string(folder.join("text/brown-corpus-detagged.txt"))?;
     let prompt = text.get(..text.floor_char_boundary(PROMPT_BYTES)).unwrap_or_default().to_string();
-    let file = workspace_root().join("target/prompt.txt");
+    let file = scratch("prompt.txt");
     fs::write(&file, &prompt)?;
     let threads = bench.peers.threads.clone();
     for model in &bench.models.clone() {

@@ -19,6 +19,7 @@ mod speed;
 mod start;
 mod table;
 
+use std::io::IsTerminal;
 use std::path::{Path, PathBuf};
 use std::process::{Command, Stdio};
 
@@ -172,19 +173,27 @@ impl Bench {
         mut one: impl FnMut(&Self, S) -> Result<T, Failure>,
     ) -> Vec<(S, Vec<T>)> {
         let mut all: Vec<(S, Vec<T>)> = sides.iter().map(|&s| (s, Vec::new())).collect();
+        let terminal = std::io::stderr().is_terminal();
+        if !terminal {
+            eprintln!("{label}");
+        }
         for i in 0..self.runs {
             for (side, values) in &mut all {
                 if values.len() < i {
                     continue; // it failed
                 }
-                eprint!("\r{label}: {side}, run {} of {}          ", i + 1, self.runs);
+                if terminal {
+                    eprint!("\r{label}: {side}, run {} of {}          ", i + 1, self.runs);
+                }
                 match one(self, *side) {
                     Ok(value) => values.push(value),
                     Err(e) => eprintln!("\n{label}: {side} left out: {e}"),
                 }
             }
         }
-        eprint!("\r{:100}\r", "");
+        if terminal {
+            eprint!("\r{:100}\r", "");
+        }
         all.retain(|(_, values)| values.len() == self.runs);
         all
     }
@@ -254,6 +263,11 @@ fn machine() -> Result<String, Failure> {
         .map_or("?", |l| l.trim_start_matches([' ', '\t', ':']));
     let cores = std::thread::available_parallelism()?;
     Ok(format!("{name}, {cores} cores, {}", siskin::kernels::Kernels::best().name()))
+}
+
+/// A file for the programs to read.
+fn scratch(name: &str) -> PathBuf {
+    std::env::temp_dir().join(format!("siskin-compare-{name}"))
 }
 
 fn short_name(model: &Path) -> String {
