@@ -94,7 +94,7 @@ fn depth(records: &[&Record]) -> Plot {
             let whole =
                 decode.iter().find(|r| r.model == model && at(r) == Some(0.0)).and_then(|r| r.side(OURS));
             let point = |r: &&&Record| Some((at(r)?, r.side(&side)?.median / whole?.median * 100.0));
-            let mut points: Vec<_> = of.filter_map(|r| point(&r)).collect();
+            let mut points: Vec<_> = of.filter_map(point).collect();
             points.sort_by(|a, b| a.0.total_cmp(&b.0));
             Series::line(&side, points)
         });
