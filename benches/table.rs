@@ -6,13 +6,11 @@
 //! instruction. (AVX2 may exceed its own: types of few bits can be added up in 16 bits before they are widened.)
 #![allow(clippy::print_stdout, reason = "prints a table")]
 
-mod peak;
-
 use std::time::Duration;
 
 use siskin::kernels::Activation;
 use siskin::quant::{ActFormat, QuantType};
-use siskin_benches::{Attention, Product, best_of, noise, tiers};
+use siskin_benches::{Attention, Product, best_of, noise, peak, tiers};
 
 /// For each figure.
 const TIME: Duration = Duration::from_millis(60);
@@ -20,7 +18,7 @@ const TIME: Duration = Duration::from_millis(60);
 fn main() {
     println!("one core reads {:.1} GB/s\n", peak::read_bandwidth() / 1e9);
     for tier in tiers() {
-        let peak = peak::int8(tier.name());
+        let (peak, fma) = (peak::int8(tier.name()), peak::fma(tier.name()));
         print!("{}", tier.name());
         match peak {
             Some((name, ops)) => println!(": peak {:.0} GOPS by {name}", ops / 1e9),
@@ -46,8 +44,9 @@ fn main() {
             let mut attention = Attention::new(head_dim, n);
             attention.verify(tier);
             let speed = attention.ops() as f64 / best_of(TIME, || attention.run(tier));
+            let fraction = fma.map(|fma| format!(", {:.2} of peak", speed / fma)).unwrap_or_default();
             println!(
-                "  attention of {n} queries over 256 positions, head_dim {head_dim}: {:.1} GFLOPS",
+                "  attention of {n} queries over 256 positions, head_dim {head_dim}: {:.1} GFLOPS{fraction}",
                 speed / 1e9
             );
         }

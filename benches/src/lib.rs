@@ -1,5 +1,7 @@
 //! What the kernel benchmarks share: inputs, checks against the scalar tier, and a stopwatch.
 
+pub mod peak;
+
 use std::time::{Duration, Instant};
 
 use siskin::kernels::{AttnChunk, AttnState, Kernels, Scratch};

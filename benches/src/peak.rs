@@ -1,13 +1,13 @@
-//! The most that one core does: `int8` multiply-adds in registers, and bytes read from memory.
+//! The most that one core does: multiply-adds in registers, of `int8` and of `f32`, and bytes read from memory.
 #![allow(unsafe_code, reason = "the instructions whose peak is measured")]
 
 use std::hint::black_box;
 use std::time::Duration;
 
-use siskin_benches::best_of;
+use crate::best_of;
 
 /// Name and operations (two per multiply-add) per second of the best `int8` instruction for tier `tier`.
-pub(crate) fn int8(tier: &str) -> Option<(&'static str, f64)> {
+pub fn int8(tier: &str) -> Option<(&'static str, f64)> {
     const ROUNDS: usize = 100_000;
     let (name, ops, f): (&str, usize, unsafe fn(usize)) = match tier {
         #[cfg(target_arch = "x86_64")]
@@ -25,8 +25,25 @@ pub(crate) fn int8(tier: &str) -> Option<(&'static str, f64)> {
     Some((name, (ROUNDS * ops) as f64 / seconds))
 }
 
+/// Floating-point operations (two per multiply-add) per second of the widest fused multiply-add of tier `tier`.
+pub fn fma(tier: &str) -> Option<f64> {
+    const ROUNDS: usize = 100_000;
+    let (products, f): (usize, unsafe fn(usize)) = match tier {
+        #[cfg(target_arch = "x86_64")]
+        "x86_64-avx512-vnni" => (12 * 16, x86::fma512),
+        #[cfg(target_arch = "x86_64")]
+        "x86_64-avx2" => (12 * 8, x86::fma256),
+        #[cfg(target_arch = "aarch64")]
+        _ if tier.starts_with("aarch64-neon") => (16 * 4, arm::fmla),
+        _ => return None,
+    };
+    // SAFETY: the caller has the tier, so the processor has its instructions.
+    let seconds = best_of(Duration::from_millis(100), || unsafe { f(ROUNDS) });
+    Some((ROUNDS * products * 2) as f64 / seconds)
+}
+
 /// Bytes per second that one core reads from a buffer that no cache holds.
-pub(crate) fn read_bandwidth() -> f64 {
+pub fn read_bandwidth() -> f64 {
     let buffer = vec![1u64; 32 << 20];
     let seconds = best_of(Duration::from_millis(300), || {
         let mut sums = [0u64; 32];
@@ -58,6 +75,25 @@ mod x86 {
         }
         black_box(acc);
     }
+
+    macro_rules! fused {
+        ($name:ident, $features:literal, $set:ident, $fma:ident) => {
+            /// Twelve independent accumulators per round: AVX2 has sixteen registers.
+            #[target_feature(enable = $features)]
+            pub(super) fn $name(rounds: usize) {
+                let (a, b) = ($set(black_box(0.5)), $set(black_box(0.25)));
+                let mut acc = black_box([$set(0.0); 12]);
+                for _ in 0..rounds {
+                    for acc in &mut acc {
+                        *acc = $fma(a, b, *acc);
+                    }
+                }
+                black_box(acc);
+            }
+        };
+    }
+    fused!(fma512, "avx512f", _mm512_set1_ps, _mm512_fmadd_ps);
+    fused!(fma256, "avx2,fma", _mm256_set1_ps, _mm256_fmadd_ps);
 
     /// Eight independent accumulators per round. As `asm!`, because the compiler sees that the products are all equal.
     #[target_feature(enable = "avx2")]
@@ -107,6 +143,7 @@ mod arm {
             }
         };
     }
+    sixteen!(fmla, "fmla {0:v}.4s, {1:v}.4s, {2:v}.4s");
     sixteen!(sdot, "sdot {0:v}.4s, {1:v}.16b, {2:v}.16b");
     sixteen!(smmla, "smmla {0:v}.4s, {1:v}.16b, {2:v}.16b");
 }
