@@ -12,7 +12,7 @@
 //! So a step multiplies with the small table, computes the logits of the rows that look best with the true matrix, and
 //! then those of every row that the bound does not exclude. What is left is excluded by proof, not by chance. The
 //! result is what the whole head gives, bit for bit, at every row that matters; the others are -Inf.
-//! See `docs/adr/0020-exact-fast-head.md`.
+//! See `docs/adr/0015-exact-fast-head.md`.
 
 mod basis;
 mod build;
