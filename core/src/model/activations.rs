@@ -69,7 +69,8 @@ impl Sizes {
 
     /// `K`.
     fn widest(&self) -> usize {
-        self.width.max(self.q_row).max(self.hidden)
+        let screen = self.screen.map_or(0, |room| room.columns);
+        self.width.max(self.q_row).max(self.hidden).max(screen)
     }
 
     /// Queries that a thread gathers.

@@ -4,7 +4,7 @@ use std::io::Write;
 
 use half::f16;
 
-use super::{BASIS, BOUND, GROUP_UNIT, GROUPS, SAMPLE, SLACK, band_name, basis};
+use super::{BASIS, BOUND, GROUP_UNIT, GROUPS, SAMPLE, SLACK, TABLE, TWICE, basis};
 use crate::error::{Error, ErrorKind, Result};
 use crate::gguf::COMPANION;
 use crate::gguf::write::GgufWriter;
@@ -12,11 +12,13 @@ use crate::kernels::{Kernels, Scratch};
 use crate::model::Decoder;
 use crate::model::weights::Linear;
 use crate::quant::{Block, BlockQ4_0, QuantType};
-use crate::tensor::{Acts, QMatRef, Rows, Stripe, quantize};
+use crate::tensor::{Acts, QMatRef, Rows, Stripe};
 use crate::threads::Pool;
 
-/// Columns of the first band, where most of the activations' length is.
+/// The columns where most of the activations' length is: they are there twice.
 const FIRST: usize = 32;
+/// Of the table: the fastest of the small types.
+const TYPE: QuantType = QuantType::Q4_0;
 /// Rows per task.
 const CHUNK: usize = 128;
 /// Tasks until progress is told and data is written.
@@ -79,8 +81,6 @@ pub struct Table<'a> {
     /// `[width, width]`, little-endian f32.
     basis: Vec<u8>,
     slack: f32,
-    /// Type and columns of each band.
-    bands: Vec<(QuantType, usize)>,
     groups: Vec<usize>,
 }
 
@@ -101,9 +101,8 @@ impl<'a> Table<'a> {
         assert_eq!(calibration.width, width, "activations of this model");
         let basis = calibration.basis();
         let slack = slack(&basis, width);
-        let bands = vec![(QuantType::Q8_0, FIRST), (QuantType::Q4_0, width - FIRST)];
         let basis = basis.iter().flat_map(|x| x.to_le_bytes()).collect();
-        Ok(Self { head, kernels, pool, basis, slack, bands, groups: groups(width) })
+        Ok(Self { head, kernels, pool, basis, slack, groups: groups(width) })
     }
 
     /// Writes it as a companion (`docs/gguf.md`), telling `progress(rows done, rows)`, which may stop it by answering
@@ -113,45 +112,35 @@ impl<'a> Table<'a> {
     /// `Io`; `Cancelled`; `Unsupported` if a row has no bound.
     pub fn write(&self, out: &mut dyn Write, progress: &mut dyn FnMut(usize, usize) -> bool) -> Result<()> {
         let (rows, width) = (self.head.rows(), self.head.cols());
-        let kinds = self.groups.len() + 1;
+        let kinds = self.groups.len() + 2;
         let groups: Vec<u32> = self.groups.iter().map(|&g| g as u32).collect();
         let mut file = GgufWriter::new();
         file.set("general.architecture", COMPANION)
+            .set(TWICE, &(FIRST as u32))
             .set(GROUPS, groups.as_slice())
             .set(SLACK, &self.slack)
             .set(SAMPLE, &sample(self.head));
-        // The largest band first: it is written as it is made, the others are kept until then.
-        let last = self.bands.len() - 1;
-        for (i, &(ty, cols)) in self.bands.iter().enumerate().rev() {
-            file.tensor(&band_name(i), ty, &[cols, rows])?;
-        }
+        // The table first: it is written as it is made, bounds are kept until then.
+        file.tensor(TABLE, TYPE, &[width + FIRST, rows])?;
         file.tensor(BOUND, QuantType::F16, &[rows, kinds])?;
         file.tensor(BASIS, QuantType::F32, &[width, width])?;
-        let mut kept: Vec<Vec<u8>> = vec![Vec::new(); last];
         let mut bounds: Vec<Vec<u8>> = vec![Vec::new(); kinds];
-        file.write(out, &mut |tensor, out| {
-            if tensor.name == band_name(last) {
-                return self.make(out, &mut kept, &mut bounds, progress);
-            }
-            match (0..last).find(|&i| tensor.name == band_name(i)) {
-                Some(i) => out.write_all(&kept[i])?,
-                None if tensor.name == BOUND => bounds.iter().try_for_each(|b| out.write_all(b))?,
-                None => out.write_all(&self.basis)?,
-            }
-            Ok(())
+        file.write(out, &mut |tensor, out| match tensor.name.as_str() {
+            TABLE => self.make(out, &mut bounds, progress),
+            BOUND => Ok(bounds.iter().try_for_each(|b| out.write_all(b))?),
+            _ => Ok(out.write_all(&self.basis)?),
         })
     }
 
-    /// Makes all rows: the last band's go to `out`, the others' to `kept`, bounds to `bounds`, one vector per kind.
+    /// Makes all rows: the table's go to `out`, bounds to `bounds`, one vector per kind.
     fn make(
         &self,
         out: &mut dyn Write,
-        kept: &mut [Vec<u8>],
         bounds: &mut [Vec<u8>],
         progress: &mut dyn FnMut(usize, usize) -> bool,
     ) -> Result<()> {
-        let (rows, width, kinds) = (self.head.rows(), self.head.cols(), self.groups.len() + 1);
-        let row_bytes: usize = self.bands.iter().map(|&(ty, cols)| ty.row_bytes(cols).unwrap_or(0)).sum();
+        let (rows, width, kinds) = (self.head.rows(), self.head.cols(), bounds.len());
+        let row_bytes = TYPE.row_bytes(width + FIRST).unwrap_or(0);
         let mut locals: Vec<Work> = (0..self.pool.threads()).map(|_| Work::new(width)).collect();
         let slab = CHUNK * CHUNKS;
         let (mut packed, mut lengths) = (vec![0u8; slab * row_bytes], vec![0.0f64; slab * kinds]);
@@ -162,17 +151,9 @@ impl<'a> Table<'a> {
                 let first = first + i * CHUNK;
                 self.chunk(work, first, CHUNK.min(rows - first), packed, lengths);
             });
-            for (row, packed) in packed.chunks_exact(row_bytes).take(n).enumerate() {
-                let mut packed = packed;
-                for (i, &(ty, cols)) in self.bands.iter().enumerate() {
-                    let (band, rest) = packed.split_at(ty.row_bytes(cols).unwrap_or(0));
-                    packed = rest;
-                    match kept.get_mut(i) {
-                        Some(kept) => kept.extend(band),
-                        None => out.write_all(band)?,
-                    }
-                }
-                for (to, &length) in bounds.iter_mut().zip(&lengths[row * kinds..(row + 1) * kinds]) {
+            out.write_all(&packed[..n * row_bytes])?;
+            for (row, lengths) in lengths.chunks_exact(kinds).take(n).enumerate() {
+                for (to, &length) in bounds.iter_mut().zip(lengths) {
                     to.extend(round_up(length).ok_or_else(|| unbounded(first + row))?.to_le_bytes());
                 }
             }
@@ -183,9 +164,9 @@ impl<'a> Table<'a> {
         Ok(())
     }
 
-    /// Rows `first..first + n` of the head: their bands one after the other to `packed`, lengths to `lengths`.
+    /// Rows `first..first + n` of the head: as rows of the table to `packed`, lengths to `lengths`.
     fn chunk(&self, work: &mut Work, first: usize, n: usize, packed: &mut [u8], lengths: &mut [f64]) {
-        let (width, kinds) = (self.head.cols(), self.groups.len() + 1);
+        let (width, kinds) = (self.head.cols(), self.groups.len() + 2);
         let (head, basis) = (self.head.mat(), self.basis());
         let Work { scratch, rows, rotated, table } = work;
         for (i, row) in rows.chunks_exact_mut(width).take(n).enumerate() {
@@ -197,15 +178,14 @@ impl<'a> Table<'a> {
         let row_bytes = packed.len() / CHUNK;
         for (i, packed) in packed.chunks_exact_mut(row_bytes).take(n).enumerate() {
             let (row, rotated) = (&rows[i * width..(i + 1) * width], &rotated[i * width..(i + 1) * width]);
-            let (mut from, mut at) = (0, 0);
-            for &(ty, cols) in &self.bands {
-                let bytes = &mut packed[at..at + ty.row_bytes(cols).unwrap_or(0)];
-                pack(ty, &rotated[from..from + cols], bytes);
-                let band = QMatRef::new(ty, 1, cols, bytes).expect("one row of the band");
-                band.dequantize_row(0, &mut table[from..from + cols]);
-                at += bytes.len();
-                from += cols;
-            }
+            let (once, again) = packed.split_at_mut(TYPE.row_bytes(width).unwrap_or(0));
+            pack(rotated, once, &mut table[..width]);
+            let (table, more) = table.split_at_mut(width);
+            let (left, more) = more.split_at_mut(FIRST);
+            left.iter_mut().zip(rotated).zip(&*table).for_each(|((l, x), t)| *l = x - t);
+            pack(left, again, more);
+            table.iter_mut().zip(more).for_each(|(t, m)| *t += *m);
+            let table = &*table;
             let lengths = &mut lengths[i * kinds..(i + 1) * kinds];
             let mut from = 0;
             for (length, &columns) in lengths.iter_mut().zip(&self.groups) {
@@ -214,6 +194,7 @@ impl<'a> Table<'a> {
                 from += columns;
             }
             let length = |x: &[f32]| x.iter().map(|&x| f64::from(x) * f64::from(x)).sum::<f64>().sqrt();
+            lengths[kinds - 2] = length(&table[..FIRST]);
             lengths[kinds - 1] = length(row).max(length(table));
         }
     }
@@ -230,7 +211,7 @@ struct Work {
     /// `[CHUNK, width]` each.
     rows: Vec<f32>,
     rotated: Vec<f32>,
-    /// `[width]`.
+    /// `[width + 2 * FIRST]`: a row of the table, what it leaves over of the first columns, and how that is stored.
     table: Vec<f32>,
 }
 
@@ -241,7 +222,7 @@ impl Work {
             scratch: Scratch::new(width),
             rows: zeros(CHUNK * width),
             rotated: zeros(CHUNK * width),
-            table: zeros(width),
+            table: zeros(width + 2 * FIRST),
         }
     }
 }
@@ -267,7 +248,7 @@ fn groups(width: usize) -> Vec<usize> {
 /// With `u = 2^-24`, `k` columns and the basis `v`, whose rows are orthogonal but for `d = |1 - v' v|`:
 ///
 /// - a product of length `k`, blocks in order or in sixteen lanes, is off by at most `(k / 16 + 16) u` times the lengths,
-///   for the true row, and again for the row of the table, whose bands are added up (8 u more);
+///   for the true row, and again for the row of the table, which may be a half longer with what is there twice;
 /// - the rotated activations, and the rotated row when the table was made, are off by `(k / 16 + 16) u sqrt(k)`, as the
 ///   basis' vectors have a length of 1 and there are `k`;
 /// - the product of both in the basis is off by `d`.
@@ -284,20 +265,17 @@ fn slack(basis: &[f32], k: usize) -> f32 {
         }
     }
     // The products are of lengths that are themselves only nearly those of row and activations: a few percent more.
-    (1.05 * (2.0 * product + 8.0 * UNIT + 2.0 * rotation + defect.sqrt())) as f32
+    (1.05 * (3.0 * product + 8.0 * UNIT + 2.0 * rotation + defect.sqrt())) as f32
 }
 
-/// Encodes `x` as well as this type can at little cost.
-fn pack(ty: QuantType, x: &[f32], bytes: &mut [u8]) {
-    if ty != QuantType::Q4_0 {
-        bytes.copy_from_slice(&quantize(ty, x).expect("bands are whole blocks"));
-        return;
-    }
+/// Encodes `x` as well as [`TYPE`] can at little cost, to `bytes`, and decodes that to `decoded`.
+fn pack(x: &[f32], bytes: &mut [u8], decoded: &mut [f32]) {
     for (x, bytes) in x.as_chunks::<32>().0.iter().zip(bytes.as_chunks_mut::<18>().0) {
         let block = nearest_q4_0(x);
         bytes[..2].copy_from_slice(&block.d);
         bytes[2..].copy_from_slice(&block.qs);
     }
+    QMatRef::new(TYPE, 1, x.len(), bytes).expect("one row").dequantize_row(0, decoded);
 }
 
 /// The best of a few scales, each with the integers that it gives and then fitted to these by least squares.

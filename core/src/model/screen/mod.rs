@@ -1,8 +1,8 @@
 //! The exact fast head: which rows of the output matrix can be among the best, without multiplying with all of them.
 //!
 //! A companion of the model file (`docs/gguf.md`) holds the head a second time, rotated into a basis in which the final
-//! activations of real text have most of their length in the first few columns, and stored in few bits: more for the
-//! first columns, less for the others. For each row it also says how long the difference to the true row is, group of
+//! activations of real text have most of their length in the first few columns, and stored in few bits. The first columns
+//! are there twice: what rounding left over of them follows the others as further columns. For each row it also says how long the difference to the true row is, group of
 //! columns by group of columns. With `a` the activations, `r` a row's difference:
 //!
 //! ```text
@@ -27,22 +27,18 @@ use crate::tensor;
 pub use self::build::{Calibration, Table};
 pub(crate) use self::search::{Room, ScreenBuf};
 
-/// Most bands of columns.
-const MAX_BANDS: usize = 4;
 /// Most groups of columns with a bound of their own.
 const MAX_GROUPS: usize = 16;
 /// Columns per group are a multiple of this.
 const GROUP_UNIT: usize = 32;
 
+const TABLE: &str = "head.table.weight";
+const TWICE: &str = "siskin.head.twice";
 const BASIS: &str = "head.basis.weight";
 const BOUND: &str = "head.bound.weight";
 const GROUPS: &str = "siskin.head.groups";
 const SLACK: &str = "siskin.head.slack";
 const SAMPLE: &str = "siskin.head.sample";
-
-fn band_name(i: usize) -> String {
-    format!("head.band.{i}.weight")
-}
 
 /// Which logits must be the true ones; the others may be -Inf.
 #[derive(Clone, Copy, Debug)]
@@ -69,9 +65,12 @@ pub(crate) struct Best<'a> {
 pub(crate) struct Screen {
     /// `[width, width]`: row `i` is the `i`-th vector of the basis.
     basis: Linear,
-    /// `[vocab, columns]` each; together they have `width` columns.
-    bands: Vec<Linear>,
-    /// `[groups + 1, vocab]`, f16: for each group of columns the length of the rows' differences, then the rows' lengths.
+    /// `[vocab, width + twice]`.
+    table: Linear,
+    /// The first columns, which are there twice.
+    twice: usize,
+    /// `[groups + 2, vocab]`, f16: for each group of columns the length of the rows' differences; then the rows' lengths in
+    /// the first columns, and in all.
     bound: Bound,
     /// Columns of each group.
     groups: Vec<usize>,
@@ -105,22 +104,19 @@ impl Screen {
         let (rows, width) = (head.rows(), head.cols());
         let basis = matrix(basis, width, width)?;
         check_finite(&basis, BASIS)?;
-        let mut bands = Vec::new();
-        while let Some(info) = tensors.get(&band_name(bands.len())) {
-            if bands.len() == MAX_BANDS {
-                return Err(unfit(info, &format!("is one band too many: {MAX_BANDS} are possible")));
-            }
-            let band = matrix(info, info.dims()[0], rows)?;
-            if band.ty().act_format() == ActFormat::F32 {
-                return Err(unfit(info, &format!("has type {}, which is no type for a band", band.ty())));
-            }
-            bands.push(band);
-        }
-        if bands.iter().map(Linear::cols).sum::<usize>() != width {
-            let message = format!("the bands of the head's table do not have {width} columns together");
-            return Err(Error::new(ErrorKind::Shape, message).with_tensor(band_name(0)));
-        }
         let metadata = companion.metadata();
+        let twice: u32 = metadata.require(TWICE)?;
+        let twice = twice as usize;
+        if twice > width || !twice.is_multiple_of(GROUP_UNIT) {
+            let message = format!("the first {twice} of {width} columns cannot be there twice");
+            return Err(Error::new(ErrorKind::Shape, message).with_key(TWICE));
+        }
+        let absent = |name| Error::new(ErrorKind::Missing, "required tensor is absent").with_tensor(name);
+        let info = tensors.get(TABLE).ok_or_else(|| absent(TABLE))?;
+        let table = matrix(info, width + twice, rows)?;
+        if table.ty().act_format() == ActFormat::F32 {
+            return Err(unfit(info, &format!("has type {}, which is no type for it", table.ty())));
+        }
         let groups: Vec<u32> = metadata.require(GROUPS)?;
         let groups: Vec<usize> = groups.into_iter().map(|g| g as usize).collect();
         let whole = groups.iter().all(|g| *g > 0) && groups.iter().sum::<usize>() == width;
@@ -138,17 +134,14 @@ impl Screen {
             let message = "the table is for another head: pack the model again";
             return Err(Error::new(ErrorKind::Shape, message).with_key(SAMPLE));
         }
-        let info = tensors
-            .get(BOUND)
-            .ok_or_else(|| Error::new(ErrorKind::Missing, "required tensor is absent").with_tensor(BOUND))?;
-        let bound = bound(info, groups.len() + 1, rows)?;
-        Ok(Some(Self { basis, bands, bound, groups, slack: f64::from(slack) }))
+        let info = tensors.get(BOUND).ok_or_else(|| absent(BOUND))?;
+        let bound = bound(info, groups.len() + 2, rows)?;
+        Ok(Some(Self { basis, table, twice, bound, groups, slack: f64::from(slack) }))
     }
 
     /// Bytes that one step reads.
     pub(crate) fn byte_len(&self) -> usize {
-        let bands = self.bands.iter().map(Linear::byte_len).sum::<usize>();
-        bands + self.basis.byte_len() + 2 * self.bound.get().len()
+        self.table.byte_len() + self.basis.byte_len() + 2 * self.bound.get().len()
     }
 
     /// Heap bytes of what had to be copied.
@@ -161,12 +154,7 @@ impl Screen {
 
     /// What a session's buffers have to hold.
     pub(crate) fn room(&self) -> Room {
-        Room { rows: self.bands[0].rows(), width: self.basis.cols() }
-    }
-
-    /// The inputs of the bands.
-    fn inputs(&self) -> impl Iterator<Item = (ActFormat, usize)> {
-        self.bands.iter().map(|b| (b.ty().act_format(), b.cols()))
+        Room { rows: self.table.rows(), columns: self.table.cols() }
     }
 }
 

@@ -1,6 +1,6 @@
 //! One step: screen all rows, then compute those that can still be among the best.
 
-use super::{Best, MAX_BANDS, MAX_GROUPS, Screen, Which};
+use super::{Best, MAX_GROUPS, Screen, Which};
 use crate::model::activations::{Input, Local, QuantBuf};
 use crate::model::decoder::Context;
 use crate::model::weights::Linear;
@@ -27,7 +27,8 @@ const UP: f64 = 1.0 + 1e-5;
 #[derive(Clone, Copy, Debug)]
 pub(crate) struct Room {
     pub(crate) rows: usize,
-    pub(crate) width: usize,
+    /// Of the table.
+    pub(crate) columns: usize,
 }
 
 impl Room {
@@ -41,9 +42,9 @@ impl Room {
 
     /// Bytes of a [`ScreenBuf`].
     pub(crate) fn bytes(self) -> usize {
-        // Activations are never wider than in blocks of 32, and there are two of each.
-        let inputs = 2 * QuantBuf::row_bytes(ActFormat::Q8x32, self.width);
-        (self.tiles() * TILE_LEN + 3 * self.width) * 4 + self.candidates() * 8 + 2 * PICKS * 8 + inputs
+        // Activations are never wider than in blocks of 32.
+        let input = QuantBuf::row_bytes(ActFormat::Q8x32, self.columns);
+        (self.tiles() * TILE_LEN + 3 * self.columns) * 4 + self.candidates() * 8 + 2 * PICKS * 8 + input
     }
 }
 
@@ -52,12 +53,12 @@ impl Room {
 pub(crate) struct ScreenBuf {
     /// `[width]`: the activations as the head sees them.
     acts: Vec<f32>,
-    /// `[width]`: the same in the basis.
+    /// `[columns]`: the same in the basis, the first columns once more behind the others.
     rotated: Vec<f32>,
-    /// `[width]`: what quantising left over.
+    /// `[columns]`: what quantising left over.
     rest: Vec<f32>,
-    /// One per band, two rows each.
-    inputs: Vec<QuantBuf>,
+    /// One row of `[columns]`.
+    input: QuantBuf,
     /// `[tiles, TILE_LEN]`.
     tiles: Vec<f32>,
     /// Screened logits and rows; capacity `2 * PICKS`.
@@ -73,10 +74,10 @@ impl ScreenBuf {
         let room = screen.room();
         let zeros = |n: usize| vec![0.0; n];
         Self {
-            acts: zeros(room.width),
-            rotated: zeros(room.width),
-            rest: zeros(room.width),
-            inputs: screen.inputs().map(|(format, cols)| QuantBuf::new(format, 2, cols)).collect(),
+            acts: zeros(screen.basis.cols()),
+            rotated: zeros(room.columns),
+            rest: zeros(room.columns),
+            input: QuantBuf::new(screen.table.ty().act_format(), 1, room.columns),
             tiles: zeros(room.tiles() * TILE_LEN),
             picks: Vec::with_capacity(2 * PICKS),
             rows: Vec::with_capacity(room.candidates()),
@@ -85,8 +86,8 @@ impl ScreenBuf {
     }
 }
 
-/// What the bounds of a step are multiplied with: one number per group, and one for the rows' lengths.
-type Factors = [f32; MAX_GROUPS + 1];
+/// What the bounds of a step are multiplied with: one number per group, and two for the rows' lengths.
+type Factors = [f32; MAX_GROUPS + 2];
 
 impl Screen {
     /// Computes the `best` logits of the one row in `input`, with `head`, and sets the others to -Inf. Says how many rows
@@ -156,36 +157,32 @@ impl Screen {
         locals: &mut [Local],
         buf: &mut ScreenBuf,
     ) -> Option<Factors> {
-        let ScreenBuf { acts, rotated, rest, inputs, .. } = buf;
+        let ScreenBuf { acts, rotated, rest, input: quantised, .. } = buf;
         let width = acts.len();
         input.dequantize(head.ty().act_format(), acts);
-        let grid = Grid { out: rotated, rows: 1, cols: width, tile_rows: 1, tile_cols: ROTATED };
+        let grid =
+            Grid { out: &mut rotated[..width], rows: 1, cols: width, tile_rows: 1, tile_cols: ROTATED };
         cx.pool.tiles(locals, [grid], |local, mut tile| {
             let rows = self.basis.mat().slice_rows(tile.cols.clone());
             let acts = Acts::F32 { x: acts, n: 1, k: width };
             cx.kernels.matmul(rows, &acts, &mut tile.out, &mut local.scratch);
         });
-        // Quantised once; then, for the first band, where most of the length is, what that left over once more.
-        let (mut from, mut lost) = (0, 0.0);
-        for (i, (input, band)) in inputs.iter_mut().zip(&self.bands).enumerate() {
-            let columns = from..from + band.cols();
-            from = columns.end;
-            let (x, rest) = (&rotated[columns.clone()], &mut rest[columns]);
-            rest.copy_from_slice(x);
-            for row in 0..passes(i) {
-                input.quantize_row(cx.kernels, row, rest);
-                input.subtract_row(row, rest);
-            }
-            lost += square(rest);
-        }
-        let mut factors = [0.0; MAX_GROUPS + 1];
+        let (once, again) = rotated.split_at_mut(width);
+        again.copy_from_slice(&once[..self.twice]);
+        quantised.quantize_row(cx.kernels, 0, rotated);
+        rest.copy_from_slice(rotated);
+        quantised.subtract_row(0, rest);
+        let (lost_first, lost) =
+            (square(&rest[..self.twice]).sqrt(), square(&rest[self.twice..width]).sqrt());
+        let mut factors = [0.0; MAX_GROUPS + 2];
         let mut from = 0;
         for (factor, columns) in factors.iter_mut().zip(&self.groups) {
             *factor = (square(&rotated[from..from + columns]).sqrt() * UP) as f32;
             from += columns;
         }
         let length = square(acts).sqrt();
-        factors[self.groups.len()] = ((lost.sqrt() + self.slack * length) * UP) as f32;
+        factors[self.groups.len()] = (lost_first * UP) as f32;
+        factors[self.groups.len() + 1] = ((lost + self.slack * length) * UP) as f32;
         factors.iter().all(|f| f.is_finite()).then_some(factors)
     }
 
@@ -198,8 +195,9 @@ impl Screen {
         factors: &Factors,
         wanted: usize,
     ) {
-        let (total, bound) = (self.bands[0].rows(), self.bound.get());
-        let ScreenBuf { inputs, tiles, .. } = buf;
+        let (total, bound) = (self.table.rows(), self.bound.get());
+        let ScreenBuf { input, tiles, .. } = buf;
+        let acts = input.acts(1, self.table.cols());
         let rows = tiles.len() / TILE_LEN;
         let grid = Grid { out: tiles, rows, cols: TILE_LEN, tile_rows: 1, tile_cols: TILE_LEN };
         cx.pool.tiles(locals, [grid], |local, mut tile| {
@@ -210,16 +208,11 @@ impl Screen {
             let n = TILE.min(total - first);
             let (screened, rest) = tile.out.row(0).split_at_mut(TILE);
             let (upper, largest) = rest.split_at_mut(TILE);
-            let mut part = [0.0; 2 * TILE];
-            screened.fill(0.0);
-            upper.fill(0.0);
-            for (i, (band, input)) in self.bands.iter().zip(&*inputs).enumerate() {
-                let (weights, passes) = (band.mat().slice_rows(first..first + n), passes(i));
-                let part = &mut part[..passes * n];
-                let acts = input.acts(passes, band.cols());
-                cx.kernels.matmul(weights, &acts, &mut Stripe::whole(part, passes, n), &mut local.scratch);
-                part.chunks_exact(n).for_each(|p| cx.kernels.add(&mut screened[..n], p));
-            }
+            let weights = self.table.mat().slice_rows(first..first + n);
+            let mut out = Stripe::whole(&mut screened[..n], 1, n);
+            cx.kernels.matmul(weights, &acts, &mut out, &mut local.scratch);
+            upper[..n].copy_from_slice(&screened[..n]);
+            let mut part = [0.0; TILE];
             let kinds = bound.chunks_exact(total).zip(factors);
             for (bound, &factor) in kinds {
                 let part = &mut part[..n];
@@ -229,17 +222,10 @@ impl Screen {
             let n = n.min(wanted.saturating_sub(first));
             screened[n..].fill(f32::NEG_INFINITY);
             upper[n..].fill(f32::NEG_INFINITY);
-            cx.kernels.add(&mut upper[..n], &screened[..n]);
             largest[0] = largest_or_nan(screened);
             largest[1] = largest_or_nan(upper);
         });
     }
-}
-
-/// How often the input of band `i` is quantised.
-fn passes(i: usize) -> usize {
-    const { assert!(MAX_BANDS > 0) };
-    if i == 0 { 2 } else { 1 }
 }
 
 fn square(x: &[f32]) -> f64 {
