@@ -114,7 +114,8 @@ impl Screen {
         let absent = |name| Error::new(ErrorKind::Missing, "required tensor is absent").with_tensor(name);
         let info = tensors.get(TABLE).ok_or_else(|| absent(TABLE))?;
         let table = matrix(info, width + twice, rows)?;
-        if table.ty().act_format() == ActFormat::F32 {
+        // In blocks of 32 both copies of the first columns meet the same activations, to the bit.
+        if table.ty().act_format() != ActFormat::Q8x32 {
             return Err(unfit(info, &format!("has type {}, which is no type for it", table.ty())));
         }
         let groups: Vec<u32> = metadata.require(GROUPS)?;
