@@ -1,6 +1,6 @@
 //! The exact fast head: with a screening table every sampler that does not look at all logits chooses what it chooses
 //! without one.
-#![allow(clippy::unwrap_used, reason = "a panic is a failure")]
+#![allow(clippy::unwrap_used, clippy::print_stderr, reason = "a panic is a failure; shares are told")]
 
 mod common;
 

@@ -19,7 +19,7 @@ use crate::quant::ActFormat;
 
 pub(crate) use self::activations::{Activations, Sizes};
 pub(crate) use self::decoder::{Context, Wanted};
-pub(crate) use self::screen::{Best, Which};
+pub(crate) use self::screen::{Best, Named, Which};
 pub(crate) use self::weights::Weights;
 
 pub use self::decoder::{Decoder, Tap};

@@ -9,7 +9,7 @@ use crate::cancel::CancelToken;
 use crate::engine::Model;
 use crate::error::{Error, ErrorKind, Result};
 use crate::kv_cache::KvCache;
-use crate::model::{Activations, Best, Context, Tap, Wanted, Which};
+use crate::model::{Activations, Best, Context, Named, Tap, Wanted, Which};
 use crate::plan::Fit;
 use crate::sampler::{Need, Sampler};
 use crate::tokenizer::TokenId;
@@ -212,7 +212,7 @@ impl Session {
             Some((sampler, Need::Within(distance))) => (sampler, Which::Within(distance)),
             Some((_, Need::All)) | None => return self.forward(batch, Wanted::Last),
         };
-        let named: &dyn Fn(&mut dyn FnMut(u32)) = &|f| sampler.changed().for_each(f);
+        let named: Named<'_> = &|f| sampler.changed().for_each(f);
         let rows = self.model.tokenizer().len();
         self.forward(batch, Wanted::Best(Best { rows, which, named }))?;
         self.screened = self.acts.head_rows < self.model.spec().vocab;

@@ -49,6 +49,9 @@ pub(crate) enum Which {
     Within(f32),
 }
 
+/// Calls its argument with each row of a list that nobody has in memory.
+pub(crate) type Named<'a> = &'a dyn Fn(&mut dyn FnMut(u32));
+
 /// What somebody will look at of a step's logits.
 #[derive(Clone, Copy)]
 pub(crate) struct Best<'a> {
@@ -57,7 +60,7 @@ pub(crate) struct Best<'a> {
     /// Of the rows that are not in `named`.
     pub(crate) which: Which,
     /// Calls its argument with rows that are wanted whatever their logits are; may repeat itself.
-    pub(crate) named: &'a dyn Fn(&mut dyn FnMut(u32)),
+    pub(crate) named: Named<'a>,
 }
 
 /// The table, bound and checked.
