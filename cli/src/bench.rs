@@ -44,9 +44,9 @@ pub(crate) fn run(args: &BenchArgs) -> Result {
         .depths
         .iter()
         .map(|&depth| {
-            let rate = decode(&mut session, depth, args, &mut progress)?;
+            let (rate, head) = decode(&mut session, depth, args, &mut progress)?;
             let read = session.fit().bytes_per_token + cache_bytes(&model, depth + args.tokens / 2);
-            Ok(Decode { depth, rate, read, fraction: rate * read as f64 / bandwidth })
+            Ok(Decode { depth, rate, head, read, fraction: rate * read as f64 / bandwidth })
         })
         .collect::<Result<Vec<_>>>()?;
     // What a full session really takes: every position of the cache was written once.
@@ -72,6 +72,8 @@ struct Decode {
     depth: usize,
     /// Tokens per second.
     rate: f64,
+    /// Share of the rows of the output matrix that one token computes.
+    head: f64,
     /// Bytes of weights and cache that one token reads.
     read: u64,
     /// Of the bandwidth.
@@ -139,12 +141,17 @@ fn prefill(session: &mut Session, n: usize, repeats: usize, progress: &mut Progr
     Ok(median(&rates[1..]))
 }
 
-/// Generated tokens per second with `depth` tokens before them.
-fn decode(session: &mut Session, depth: usize, args: &BenchArgs, progress: &mut Progress) -> Result<f64> {
+/// Generated tokens per second, and the share of the output matrix that they computed, with `depth` tokens before them.
+fn decode(
+    session: &mut Session,
+    depth: usize,
+    args: &BenchArgs,
+    progress: &mut Progress,
+) -> Result<(f64, f64)> {
     let depth = depth.max(1);
     let prompt = tokens(session.model(), depth);
     let options = generate_options(args.tokens);
-    let mut rates = Vec::new();
+    let (mut rates, mut head) = (Vec::new(), 1.0);
     for i in 0..=args.repeats {
         let kept = session.reuse_prefix(&prompt);
         let outcome = session.generate(&prompt[kept..], &options, &mut |event| {
@@ -159,8 +166,9 @@ fn decode(session: &mut Session, depth: usize, args: &BenchArgs, progress: &mut 
         })?;
         let steps = outcome.stats.generated_tokens.saturating_sub(1);
         rates.push(steps as f64 / outcome.stats.decode_time.as_secs_f64());
+        head = outcome.stats.head.share();
     }
-    Ok(median(&rates[1..]))
+    Ok((median(&rates[1..]), head))
 }
 
 /// Feeds tokens until the context is full.
@@ -187,6 +195,7 @@ impl Report {
             json!({
                 "depth": d.depth,
                 "tokens_per_second": d.rate,
+                "share_of_head": d.head,
                 "bytes_per_token": d.read,
                 "fraction_of_bandwidth": d.fraction,
             })
@@ -212,15 +221,16 @@ impl Report {
     }
 
     fn text(&self, model: &Model, fit: &siskin::Fit) -> String {
-        let mut speed = Table::new(&["test", "tokens/s", "of bandwidth"]);
+        let mut speed = Table::new(&["test", "tokens/s", "of bandwidth", "of the head"]);
         for (n, rate) in &self.prefill {
-            speed.row([format!("prefill {n}"), format!("{rate:.1}"), String::new()]);
+            speed.row([format!("prefill {n}"), format!("{rate:.1}"), String::new(), String::new()]);
         }
         for d in &self.decode {
             speed.row([
                 format!("decode at {}", d.depth),
                 format!("{:.1}", d.rate),
                 format!("{:.0} %", d.fraction * 100.0),
+                format!("{:.2} %", d.head * 100.0),
             ]);
         }
         let size = |n: Option<u64>| n.map_or("unknown".to_owned(), bytes);

@@ -101,6 +101,15 @@ fn summary(file: &GgufFile, runs: &std::result::Result<(), String>) -> Table {
         Some(template.map_or("none".to_owned(), |t| format!("{} characters", t.chars().count()))),
     );
     row("licence", text("general.license"));
+    let packed = file.companion().map(|c| {
+        let what = if c.tensors().get("head.basis.weight").is_some() {
+            "screening table of the head"
+        } else {
+            "unknown"
+        };
+        format!("{what}, {}", bytes(c.tensors().weight_bytes()))
+    });
+    row("packed", packed);
     table
 }
 
@@ -182,6 +191,7 @@ fn as_json(file: &GgufFile, runs: &std::result::Result<(), String>) -> Json {
         "bytes": file.mapped_bytes(),
         "parameters": file.tensors().parameters(),
         "weight_bytes": file.tensors().weight_bytes(),
+        "companion_bytes": file.companion().map(|c| c.tensors().weight_bytes()),
         "runs": runs.is_ok(),
         "refused_because": runs.as_ref().err(),
         "metadata": metadata,

@@ -12,6 +12,7 @@ mod fit;
 mod info;
 mod interrupt;
 mod output;
+mod pack;
 mod perplexity;
 mod progress;
 mod prompt;
@@ -46,6 +47,7 @@ fn main() -> ExitCode {
         Command::Tokenize(args) => tokenize::run(args),
         Command::Perplexity(args) => perplexity::run(args),
         Command::Check(args) => check::run(args),
+        Command::Pack(args) => pack::run(args),
         Command::Bench(args) => bench::run(args),
     };
     match result {

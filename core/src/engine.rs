@@ -10,7 +10,7 @@ use crate::gguf::{GgufFile, Value};
 use crate::governor::{Pressure, Thermal};
 use crate::kernels::Kernels;
 use crate::log::{Log, LogLevel};
-use crate::model::{Decoder, ModelSpec};
+use crate::model::{Calibration, Decoder, ModelSpec, Table};
 use crate::plan::{self, Fit, SessionOptions};
 use crate::threads::{Pool, default_threads};
 use crate::tokenizer::{Special, TokenId, Tokenizer};
@@ -253,6 +253,20 @@ impl Model {
         }
         self.file().release_pages();
         self.say(LogLevel::Info, || format!("{pressure:?} pressure: pages of the model were given back"));
+    }
+
+    /// The screening table of the exact fast head for this model, to be written behind a copy of its file. `calibration`
+    /// says where its final activations point.
+    ///
+    /// # Errors
+    /// `Unsupported` if the head cannot have one.
+    pub fn screen_table(&self, calibration: &Calibration) -> Result<Table<'_>> {
+        Table::new(self.decoder(), self.kernels(), self.pool(), calibration)
+    }
+
+    /// Whether the file has a screening table for the head.
+    pub fn has_screen(&self) -> bool {
+        self.decoder().has_screen()
     }
 
     pub(crate) fn say(&self, level: LogLevel, message: impl FnOnce() -> String) {

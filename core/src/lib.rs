@@ -55,7 +55,9 @@ pub use kv_cache::KvType;
 pub use log::{Log, LogLevel};
 pub use plan::Fit;
 pub use sampler::SamplerConfig;
-pub use session::{Event, Flow, GenerateOptions, Outcome, Session, SessionOptions, Stats, StopReason};
+pub use session::{
+    Event, Flow, GenerateOptions, HeadStats, Outcome, Session, SessionOptions, Stats, StopReason,
+};
 
 /// The program in the README compiles.
 #[cfg(doctest)]

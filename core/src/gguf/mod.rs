@@ -20,6 +20,7 @@
 mod adapter;
 mod arrays;
 mod bytes;
+mod companion;
 mod convert;
 mod ggml_types;
 pub mod header;
@@ -41,6 +42,7 @@ use std::sync::Arc;
 pub use self::adapter::{Adapter, AdapterTarget};
 pub use self::arrays::{Array, F32Array, I32Array, ScalarArray, StrArray};
 pub use self::bytes::Bytes;
+pub use self::companion::{COMPANION, Companion};
 pub use self::convert::FromValue;
 pub use self::metadata::Metadata;
 use self::mmap::Storage;
@@ -67,6 +69,10 @@ struct Inner {
     tensors: TensorTable,
     /// One per file.
     sources: Vec<Bytes>,
+    /// Where the tensors of the (last) file end, padded to its alignment.
+    data_end: u64,
+    /// What lies behind the model's tensors.
+    companion: Option<Companion>,
 }
 
 impl GgufFile {
@@ -114,8 +120,42 @@ impl GgufFile {
     fn new(mut parts: Vec<Part>) -> Result<Self> {
         let tensors = TensorTable::new(parts.iter_mut().map(Part::take_tensors).collect())?;
         let sources = parts.iter().map(|p| p.source.clone()).collect();
+        let data_end = parts.last().map_or(0, |last| companion::data_end(last, &tensors));
+        let companion = match &parts[..] {
+            [part] => Companion::find(part, data_end)?,
+            _ => None,
+        };
         let first = parts.into_iter().next().expect("a model has at least the file that was opened");
-        Ok(Self(Arc::new(Inner { version: first.version, metadata: first.metadata, tensors, sources })))
+        Ok(Self(Arc::new(Inner {
+            version: first.version,
+            metadata: first.metadata,
+            tensors,
+            sources,
+            data_end,
+            companion,
+        })))
+    }
+
+    /// What lies behind the tensors to make the model faster, if something does.
+    pub fn companion(&self) -> Option<&Companion> {
+        self.0.companion.as_ref()
+    }
+
+    /// The file's bytes without a companion: up to the end of the tensors, padded to the alignment (the last bytes of the
+    /// padding may be missing). `None` for a split model.
+    pub fn model_bytes(&self) -> Option<Bytes> {
+        match &self.0.sources[..] {
+            [source] => {
+                let end = usize::try_from(self.0.data_end).unwrap_or(usize::MAX).min(source.len());
+                source.slice(0..end)
+            }
+            _ => None,
+        }
+    }
+
+    /// Where a companion starts, or would: the end of the tensors, padded, in bytes. Of the last part, if split.
+    pub fn data_end(&self) -> u64 {
+        self.0.data_end
     }
 
     /// The version of the format, 2 or 3.

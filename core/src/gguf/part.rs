@@ -32,7 +32,8 @@ impl Part {
         })
     }
 
-    fn read_source(source: Bytes) -> Result<Self> {
+    /// The same from a part of a file.
+    pub(crate) fn read_source(source: Bytes) -> Result<Self> {
         let mut r = Reader::new(&source);
         let header = Header::read(&mut r)?;
         let metadata = Metadata::read(&mut r, header.keys)?;

@@ -2,6 +2,7 @@
 //!
 //! `B` is the batch (most tokens in one pass), `K` the widest input of any product.
 
+use super::screen::{Room, ScreenBuf};
 use super::spec::ModelSpec;
 use crate::kernels::{ATTN_CHUNK, Kernels, Scratch};
 use crate::quant::ActFormat;
@@ -32,6 +33,8 @@ pub(crate) struct Sizes {
     pub(crate) q8x32: usize,
     /// The same for `Q8x256`.
     pub(crate) q8x256: usize,
+    /// For the head's screening table, if there is one.
+    pub(crate) screen: Option<Room>,
     pub(crate) threads: usize,
 }
 
@@ -39,9 +42,8 @@ impl Sizes {
     pub(crate) fn new(
         spec: &ModelSpec,
         (q8x32, q8x256): (usize, usize),
-        context: usize,
-        batch: usize,
-        threads: usize,
+        screen: Option<Room>,
+        (context, batch, threads): (usize, usize, usize),
     ) -> Self {
         let most = |f: fn(&super::spec::LayerSpec) -> usize| spec.layers.iter().map(f).max().unwrap_or(1);
         let chunks = context.div_ceil(ATTN_CHUNK) + 1;
@@ -60,13 +62,15 @@ impl Sizes {
             partials: chunks * most(|l| l.attention.heads * (l.attention.head_dim + 2)),
             q8x32,
             q8x256,
+            screen,
             threads,
         }
     }
 
     /// `K`.
     fn widest(&self) -> usize {
-        self.width.max(self.q_row).max(self.hidden)
+        let screen = self.screen.map_or(0, |room| room.columns);
+        self.width.max(self.q_row).max(self.hidden).max(screen)
     }
 
     /// Queries that a thread gathers.
@@ -88,7 +92,7 @@ impl Sizes {
         let local = Scratch::bytes(k) + queries * (3 * self.head_dim + 4) * 4;
         row.checked_mul(self.batch)?
             .checked_add(local.checked_mul(self.threads)?)?
-            .checked_add((self.vocab + self.partials) * 4)
+            .checked_add((self.vocab + self.partials) * 4 + self.screen.map_or(0, Room::bytes))
     }
 }
 
@@ -119,6 +123,10 @@ pub(crate) struct Activations {
     pub(crate) partials: Vec<f32>,
     /// `[vocab]`.
     pub(crate) logits: Vec<f32>,
+    /// Rows of the head that the last pass computed.
+    pub(crate) head_rows: usize,
+    /// For the head's screening table.
+    pub(crate) screen: Option<ScreenBuf>,
     /// One per thread.
     pub(crate) locals: Vec<Local>,
 }
@@ -178,6 +186,8 @@ impl Activations {
             rope: (0..s.ropes).map(|_| zeros(s.batch * s.rope_dims)).collect(),
             partials: zeros(s.partials),
             logits: zeros(s.vocab),
+            head_rows: 0,
+            screen: None,
             locals: (0..s.threads).map(|_| local()).collect(),
         }
     }
@@ -210,8 +220,9 @@ pub(crate) struct Input {
     q8x256: QuantBuf,
 }
 
+/// Rows of quantised activations.
 #[derive(Debug)]
-struct QuantBuf {
+pub(crate) struct QuantBuf {
     format: ActFormat,
     qs: Vec<i8>,
     scales: Vec<f32>,
@@ -219,7 +230,7 @@ struct QuantBuf {
 }
 
 impl QuantBuf {
-    fn new(format: ActFormat, batch: usize, k: usize) -> Self {
+    pub(crate) fn new(format: ActFormat, batch: usize, k: usize) -> Self {
         let (scales, sums) = (k.div_ceil(format.block_len()), k.div_ceil(format.sum_len()));
         Self {
             format,
@@ -229,7 +240,7 @@ impl QuantBuf {
         }
     }
 
-    const fn row_bytes(format: ActFormat, k: usize) -> usize {
+    pub(crate) const fn row_bytes(format: ActFormat, k: usize) -> usize {
         k + k.div_ceil(format.block_len()) * 4 + k.div_ceil(format.sum_len()) * 2
     }
 
@@ -248,7 +259,29 @@ impl QuantBuf {
         )
     }
 
-    fn acts(&self, n: usize, k: usize) -> Acts<'_> {
+    /// Quantises `x` to row `row` of rows as long.
+    pub(crate) fn quantize_row(&mut self, kernels: &Kernels, row: usize, x: &[f32]) {
+        let (format, k) = (self.format, x.len());
+        let (blocks, sums) = (k / format.block_len(), k / format.sum_len());
+        kernels.quantize(
+            format,
+            x,
+            &mut self.qs[row * k..(row + 1) * k],
+            &mut self.scales[row * blocks..(row + 1) * blocks],
+            &mut self.sums[row * sums..(row + 1) * sums],
+        );
+    }
+
+    /// Subtracts the values of row `row` from `x`, which is as long.
+    pub(crate) fn subtract_row(&self, row: usize, x: &mut [f32]) {
+        let (k, len) = (x.len(), self.format.block_len());
+        let (qs, scales) = (&self.qs[row * k..(row + 1) * k], &self.scales[row * k / len..]);
+        for ((x, qs), scale) in x.chunks_exact_mut(len).zip(qs.chunks_exact(len)).zip(scales) {
+            x.iter_mut().zip(qs).for_each(|(x, &q)| *x = (-f32::from(q)).mul_add(*scale, *x));
+        }
+    }
+
+    pub(crate) fn acts(&self, n: usize, k: usize) -> Acts<'_> {
         let (scales, sums) = (n * k / self.format.block_len(), n * k / self.format.sum_len());
         Acts::Quant(QuantActs::new(
             self.format,
@@ -298,6 +331,19 @@ impl Input {
                 kernels.quantize(ActFormat::Q8x256, h, qs2, scales2, sums2);
             }
         });
+    }
+
+    /// The values of the first row, `[k]`, as they are in `format`: what products see.
+    pub(crate) fn dequantize(&self, format: ActFormat, out: &mut [f32]) {
+        let buf = match format {
+            ActFormat::F32 => return out.copy_from_slice(&self.h[..out.len()]),
+            ActFormat::Q8x32 => &self.q8x32,
+            ActFormat::Q8x256 => &self.q8x256,
+        };
+        let len = format.block_len();
+        for ((out, qs), &scale) in out.chunks_exact_mut(len).zip(buf.qs.chunks_exact(len)).zip(&buf.scales) {
+            out.iter_mut().zip(qs).for_each(|(x, &q)| *x = f32::from(q) * scale);
+        }
     }
 
     /// The `n` rows of `k` values in `format`.

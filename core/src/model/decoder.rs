@@ -9,6 +9,7 @@ use super::block::attention::Attention;
 use super::block::linear;
 use super::block::rope::Rotation;
 use super::block::store::Store;
+use super::screen::Best;
 use super::spec::{AttentionSpec, FfnSpec, LayerSpec, ModelSpec, QkNorm};
 use super::weights::{Layer, Linear, Vector, Weights};
 use crate::cancel::CancelToken;
@@ -64,6 +65,8 @@ pub(crate) enum Wanted<'a> {
     None,
     /// The last token's, left in [`Activations::logits`].
     Last,
+    /// Those of the last token's that somebody will look at; the others may be -Inf.
+    Best(Best<'a>),
     /// Every token's, shown to the observer one by one, with all that is inside.
     All(&'a mut dyn FnMut(Tap<'_>)),
 }
@@ -107,8 +110,9 @@ impl Decoder {
         }
         match wanted {
             Wanted::None => {}
-            Wanted::Last => self.head(cx, acts, pending, n - 1, &mut |_| {}),
-            Wanted::All(tap) => (0..n).for_each(|t| self.head(cx, acts, pending, t, tap)),
+            Wanted::Last => self.head(cx, acts, pending, n - 1, None, &mut |_| {}),
+            Wanted::Best(best) => self.head(cx, acts, pending, n - 1, Some(&best), &mut |_| {}),
+            Wanted::All(tap) => (0..n).for_each(|t| self.head(cx, acts, pending, t, None, tap)),
         }
         cx.check_cancelled()?;
         cache.commit(n);
@@ -252,25 +256,42 @@ impl Decoder {
         acts: &mut Activations,
         pending: Option<Join<'_>>,
         t: usize,
+        best: Option<&Best<'_>>,
         tap: &mut dyn FnMut(Tap<'_>),
     ) {
         let (width, head) = (self.spec.width, &self.spec.head);
         self.join(cx, acts, pending, t..t + 1);
-        let Activations { x, input, logits, locals, .. } = acts;
+        let Activations { x, input, locals, .. } = acts;
         let x = Rows::new(&mut x[t * width..(t + 1) * width], width);
         let matrix = &self.weights.head;
         input.fill((cx.kernels, cx.pool, locals), (1, width), formats(&[matrix]), x, |_, x, h| {
             cx.kernels.rms_norm(h, x, self.weights.final_norm.get(), head.eps);
         });
         tap(Tap::FinalNorm(t, &input.h[..width]));
-        linear::products(cx, locals, input, (1, width), [(matrix, logits)]);
+        self.logits(cx, acts, best);
+        tap(Tap::Logits(t, &acts.logits));
+    }
+
+    /// Logits of the position whose final activations are in [`Activations::input`]: all of them, or the `best`.
+    pub(crate) fn logits(&self, cx: &Context<'_>, acts: &mut Activations, best: Option<&Best<'_>>) {
+        let (head, matrix) = (&self.spec.head, &self.weights.head);
+        let Activations { input, logits, locals, screen, head_rows, .. } = acts;
+        let screened = match (&self.weights.screen, screen, best) {
+            (Some(screen), Some(buf), Some(best)) => {
+                screen.run(cx, (input, locals, buf), (matrix, head.scale), logits, best)
+            }
+            _ => None,
+        };
+        *head_rows = screened.unwrap_or(matrix.rows());
+        if screened.is_none() {
+            linear::products(cx, locals, input, (1, self.spec.width), [(matrix, &mut *logits)]);
+        }
         if head.scale != 1.0 {
             cx.kernels.scale(logits, head.scale);
         }
         if let Some(cap) = head.softcap {
             cx.kernels.softcap(logits, cap);
         }
-        tap(Tap::Logits(t, logits));
     }
 }
 

@@ -6,6 +6,7 @@
 
 use std::collections::HashSet;
 
+use super::screen::Screen;
 use super::spec::{AttentionSpec, Bias, FfnSpec, ModelSpec, NormPlacement, QkNorm, RopeFactors};
 use crate::error::{Error, ErrorKind, Result};
 use crate::gguf::{Bytes, TensorInfo, TensorTable};
@@ -25,6 +26,8 @@ pub(crate) struct Weights {
     pub(crate) rope_factors: Option<Vector>,
     pub(crate) long_rope_factors: Option<Vector>,
     pub(crate) layers: Vec<Layer>,
+    /// The head's screening table, if the file has one.
+    pub(crate) screen: Option<Screen>,
 }
 
 /// One layer's weights.
@@ -67,6 +70,13 @@ pub(crate) struct Linear {
 }
 
 impl Linear {
+    /// The matrix in `info`, `[rows, cols]`, whose dimensions the caller has checked.
+    pub(crate) fn unbiased(info: &TensorInfo, rows: usize, cols: usize) -> Result<Self> {
+        let ty = info.quant_type()?;
+        QMatRef::new(ty, rows, cols, info.bytes()).map_err(|e| shape_error(info, e.message()))?;
+        Ok(Self { bytes: info.bytes().clone(), ty, rows, cols, bias: None })
+    }
+
     /// Rows `first..first + rows` of this matrix, which has them.
     fn part(&self, first: usize, rows: usize) -> Self {
         let row = self.bytes.len() / self.rows;
@@ -214,12 +224,14 @@ impl Weights {
             });
         }
         b.finish()?;
-        Ok(Self { embed, head, final_norm, rope_factors, long_rope_factors, layers })
+        Ok(Self { embed, head, final_norm, rope_factors, long_rope_factors, layers, screen: None })
     }
 
-    /// Bytes of weights that one decoded token reads: every matrix but the embedding (of which it reads a row).
+    /// Bytes of weights that one decoded token reads: every matrix but the embedding (of which it reads a row), and of the
+    /// head its screening table, if there is one.
     pub(crate) fn bytes_per_token(&self) -> usize {
-        self.linears().map(Linear::byte_len).sum::<usize>() + self.head.byte_len()
+        let head = self.screen.as_ref().map_or(self.head.byte_len(), Screen::byte_len);
+        self.linears().map(Linear::byte_len).sum::<usize>() + head
     }
 
     /// The matrices of the layers.
@@ -236,7 +248,10 @@ impl Weights {
             vectors + size_of::<Layer>()
         };
         let biases = self.linears().filter_map(|l| l.bias.as_ref()).map(Vector::heap_bytes).sum::<usize>();
-        self.layers.iter().map(of_layer).sum::<usize>() + biases + self.final_norm.heap_bytes()
+        self.layers.iter().map(of_layer).sum::<usize>()
+            + biases
+            + self.final_norm.heap_bytes()
+            + self.screen.as_ref().map_or(0, Screen::heap_bytes)
     }
 }
 
@@ -303,9 +318,7 @@ impl<'a> Binder<'a> {
                 &format!("has dimensions {:?}, expected [{cols}, {rows}]", info.dims()),
             ));
         }
-        let ty = info.quant_type()?;
-        QMatRef::new(ty, rows, cols, info.bytes()).map_err(|e| shape_error(info, e.message()))?;
-        Ok(Some(Linear { bytes: info.bytes().clone(), ty, rows, cols, bias: None }))
+        Linear::unbiased(info, rows, cols).map(Some)
     }
 
     fn vector_if(&mut self, wanted: bool, name: &str, len: usize) -> Result<Option<Vector>> {

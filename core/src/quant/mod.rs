@@ -202,6 +202,11 @@ macro_rules! define_quant_type {
 with_quant_types!(define_quant_type);
 
 impl QuantType {
+    /// Whether a block has a minimum besides its scale, so that a product has two terms that may cancel.
+    pub const fn has_minimum(self) -> bool {
+        matches!(self, Self::Q4_1 | Self::Q5_1 | Self::Q2K | Self::Q4K | Self::Q5K)
+    }
+
     /// Bytes of a row of `k` weights; `None` if `k` is not a whole number of blocks or the size overflows.
     pub const fn row_bytes(self, k: usize) -> Option<usize> {
         if !k.is_multiple_of(self.block_len()) {

@@ -125,6 +125,17 @@ impl SamplerConfig {
     }
 }
 
+/// Which logits a chain looks at. The others may be -Inf.
+#[derive(Clone, Copy, Debug, PartialEq)]
+pub(crate) enum Need {
+    /// All.
+    All,
+    /// The largest n, with those that equal the smallest of these.
+    Top(usize),
+    /// Those at most this far below the largest.
+    Within(f32),
+}
+
 /// The chain with its state: the penalties' window and the random numbers. One per session.
 #[derive(Clone, Debug)]
 pub struct Sampler {
@@ -168,6 +179,25 @@ impl Sampler {
     /// Tells the penalties that `token` is now part of the text. Call it for prompt tokens too, if they shall count.
     pub fn accept(&mut self, token: TokenId) {
         self.penalties.accept(token.0);
+    }
+
+    /// Which logits the next [`sample`](Self::sample) looks at, besides those of [`changed`](Self::changed) tokens.
+    pub(crate) fn need(&self) -> Need {
+        let c = &self.config;
+        if c.temperature == 0.0 {
+            Need::Top(1)
+        } else if c.top_k > 0 {
+            Need::Top(c.top_k)
+        } else if c.min_p > 0.0 && c.typical_p >= 1.0 && c.top_p >= 1.0 {
+            Need::Within(-libm::logf(c.min_p))
+        } else {
+            Need::All
+        }
+    }
+
+    /// The tokens whose logits biases and penalties change; some may come twice.
+    pub(crate) fn changed(&self) -> impl Iterator<Item = u32> {
+        self.config.logit_bias.iter().map(|b| b.0.0).chain(self.penalties.tokens())
     }
 
     /// Chooses a token from `logits` (`[vocab]`), which it overwrites.

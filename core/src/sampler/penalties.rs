@@ -64,6 +64,11 @@ impl Penalties {
         }
     }
 
+    /// The tokens in the window.
+    pub(super) fn tokens(&self) -> impl Iterator<Item = u32> {
+        self.counts.iter().map(|c| c.0)
+    }
+
     pub(super) fn reset(&mut self) {
         self.ring.clear();
         self.counts.clear();

@@ -105,6 +105,35 @@ pub struct Stats {
     pub prefill_time: Duration,
     /// From then to the end.
     pub decode_time: Duration,
+    /// What the output matrix cost.
+    pub head: HeadStats,
+}
+
+/// How much of the output matrix was computed. Without a screening table, all of it.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub struct HeadStats {
+    /// Tokens whose logits were computed.
+    pub steps: usize,
+    /// Of these, tokens for which every row was computed.
+    pub whole: usize,
+    /// Rows computed, in all.
+    pub rows: u64,
+    /// Rows that there are, times the steps.
+    pub rows_at_most: u64,
+}
+
+impl HeadStats {
+    fn add(&mut self, rows: usize, vocab: usize) {
+        self.steps += 1;
+        self.whole += usize::from(rows == vocab);
+        self.rows += rows as u64;
+        self.rows_at_most += vocab as u64;
+    }
+
+    /// The share of rows that was computed; 1 if nothing was.
+    pub fn share(&self) -> f64 {
+        if self.rows_at_most == 0 { 1.0 } else { self.rows as f64 / self.rows_at_most as f64 }
+    }
 }
 
 /// How generation ended.
@@ -152,7 +181,11 @@ impl Session {
         self.tokens.iter().chain(prompt).for_each(|&t| sampler.accept(t));
         let started = Instant::now();
         let mut stats = Stats::default();
-        let flow = self.prefill_with(prompt, &mut |done, total| {
+        if prompt.is_empty() {
+            self.complete_logits();
+        }
+        let needs = (!options.logprobs).then_some(&sampler);
+        let flow = self.prefill_with(prompt, needs, &mut |done, total| {
             stats.prompt_tokens = done;
             on_event(Event::Prefill { done, total })
         });
@@ -190,6 +223,7 @@ impl Session {
             if self.cancel.is_cancelled() {
                 return Ok(StopReason::Cancelled);
             }
+            stats.head.add(self.acts.head_rows, model.spec().vocab);
             // The embedding may have more rows than there are tokens; only tokens can be chosen.
             self.candidates.copy_from_slice(&self.acts.logits[..tokenizer.len()]);
             let id = sampler.sample(&mut self.candidates)?;
@@ -213,7 +247,8 @@ impl Session {
             if self.room() == 0 {
                 return Ok(StopReason::ContextFull);
             }
-            match self.prefill(&[id]) {
+            let needs = (!options.logprobs).then_some(&*sampler);
+            match self.prefill_with(&[id], needs, &mut |_, _| Flow::Continue).map(|_| ()) {
                 Ok(()) => {}
                 Err(e) if e.kind() == ErrorKind::Cancelled => return Ok(StopReason::Cancelled),
                 Err(e) => return Err(e),

@@ -9,11 +9,12 @@ use crate::cancel::CancelToken;
 use crate::engine::Model;
 use crate::error::{Error, ErrorKind, Result};
 use crate::kv_cache::KvCache;
-use crate::model::{Activations, Context, Tap, Wanted};
+use crate::model::{Activations, Best, Context, Named, Tap, Wanted, Which};
 use crate::plan::Fit;
+use crate::sampler::{Need, Sampler};
 use crate::tokenizer::TokenId;
 
-pub use self::generate::{Event, Flow, GenerateOptions, Outcome, Stats, StopReason};
+pub use self::generate::{Event, Flow, GenerateOptions, HeadStats, Outcome, Stats, StopReason};
 pub use self::stop::{MAX_STOP_BYTES, MAX_STOP_STRINGS, StopMatcher};
 pub use crate::plan::SessionOptions;
 
@@ -32,6 +33,8 @@ pub struct Session {
     candidates: Vec<f32>,
     /// Whether the logits are those of the last token.
     has_logits: bool,
+    /// Whether those that nobody was going to look at are -Inf.
+    screened: bool,
     /// The token that was chosen last and has not been fed.
     pending: Option<TokenId>,
     cancel: CancelToken,
@@ -53,7 +56,7 @@ impl Session {
         let fit = model.fit(options)?;
         let decoder = model.decoder();
         let cache = KvCache::new(decoder.kv_shapes(), options.kv_type, fit.context, fit.batch)?;
-        let acts = Activations::new(&decoder.sizes(fit.context, fit.batch, fit.threads));
+        let acts = decoder.activations(fit.context, fit.batch, fit.threads);
         Ok(Self {
             model: model.clone(),
             fit,
@@ -63,6 +66,7 @@ impl Session {
             pass: Vec::with_capacity(fit.batch),
             candidates: vec![0.0; model.tokenizer().len()],
             has_logits: false,
+            screened: false,
             pending: None,
             cancel: CancelToken::default(),
             poisoned: false,
@@ -109,7 +113,9 @@ impl Session {
         self.cancel = token;
     }
 
-    /// Logits of the last token fed, `[vocab]`; empty if nothing was fed since the session was made or truncated.
+    /// Logits of the last token fed, `[vocab]`; empty if nothing was fed since the session was made or truncated. If
+    /// [`generate`](Self::generate) fed it and the model has a screening table, those that its sampler could not have
+    /// chosen are -Inf.
     pub fn logits(&self) -> &[f32] {
         if self.has_logits { &self.acts.logits } else { &[] }
     }
@@ -120,22 +126,26 @@ impl Session {
     /// `ContextFull` before anything is computed; `Argument` for a token that the model does not have; `Cancelled`,
     /// after which whole batches that were done stay; `FileChanged`; `Poisoned`.
     pub fn prefill(&mut self, tokens: &[TokenId]) -> Result<()> {
-        self.prefill_with(tokens, &mut |_, _| Flow::Continue).map(|_| ())
+        self.prefill_with(tokens, None, &mut |_, _| Flow::Continue).map(|_| ())
     }
 
     /// [`prefill`](Self::prefill) that tells `progress(done, total)` after each batch, which may stop it; then the
-    /// answer is `Flow::Stop`.
+    /// answer is `Flow::Stop`. With a sampler, only the logits that it needs are computed.
     fn prefill_with(
         &mut self,
         tokens: &[TokenId],
+        sampler: Option<&Sampler>,
         progress: &mut dyn FnMut(usize, usize) -> Flow,
     ) -> Result<Flow> {
         self.check_room(tokens)?;
         let mut done = 0;
         for batch in tokens.chunks(self.fit.batch) {
             done += batch.len();
-            let wanted = if done == tokens.len() { Wanted::Last } else { Wanted::None };
-            self.forward(batch, wanted)?;
+            if done < tokens.len() {
+                self.forward(batch, Wanted::None)?;
+            } else {
+                self.forward_last(batch, sampler)?;
+            }
             if progress(done, tokens.len()) == Flow::Stop {
                 return Ok(Flow::Stop);
             }
@@ -194,6 +204,30 @@ impl Session {
         Ok(())
     }
 
+    /// One pass that ends in logits: those that `sampler` needs, or all.
+    fn forward_last(&mut self, batch: &[TokenId], sampler: Option<&Sampler>) -> Result<()> {
+        let needed = sampler.map(|s| (s, s.need()));
+        let (sampler, which) = match needed {
+            Some((sampler, Need::Top(n))) => (sampler, Which::Top(n)),
+            Some((sampler, Need::Within(distance))) => (sampler, Which::Within(distance)),
+            Some((_, Need::All)) | None => return self.forward(batch, Wanted::Last),
+        };
+        let named: Named<'_> = &|f| sampler.changed().for_each(f);
+        let rows = self.model.tokenizer().len();
+        self.forward(batch, Wanted::Best(Best { rows, which, named }))?;
+        self.screened = self.acts.head_rows < self.model.spec().vocab;
+        Ok(())
+    }
+
+    /// All logits of the last token, if only some were computed.
+    fn complete_logits(&mut self) {
+        if std::mem::take(&mut self.screened) {
+            let Self { acts, model, cancel, .. } = self;
+            let cx = Context { kernels: model.kernels(), pool: model.pool(), cancel };
+            model.decoder().logits(&cx, acts, None);
+        }
+    }
+
     /// One pass. The file is looked at before and after: weights that changed under the pass must not become text.
     fn forward(&mut self, batch: &[TokenId], wanted: Wanted<'_>) -> Result<()> {
         if self.poisoned {
@@ -203,7 +237,8 @@ impl Session {
         self.pass.clear();
         self.pass.extend(batch.iter().map(|t| t.0));
         self.has_logits = false;
-        let last = matches!(wanted, Wanted::Last | Wanted::All(_));
+        self.screened = false;
+        let last = !matches!(wanted, Wanted::None);
         let Self { acts, cache, pass, model, cancel, .. } = self;
         let cx = Context { kernels: model.kernels(), pool: model.pool(), cancel };
         let pass = catch_unwind(AssertUnwindSafe(|| model.decoder().forward(&cx, acts, cache, pass, wanted)));

@@ -49,3 +49,13 @@ pub fn f32s(bytes: &[u8]) -> Option<&[f32]> {
     let (head, body, tail) = unsafe { bytes.align_to::<f32>() };
     (head.is_empty() && tail.is_empty()).then_some(body)
 }
+
+/// `bytes` as little-endian `u16`s in place, if they are aligned and the machine is little-endian.
+pub fn u16s(bytes: &[u8]) -> Option<&[u16]> {
+    if cfg!(target_endian = "big") {
+        return None;
+    }
+    // SAFETY: every bit pattern is a valid u16; `align_to` splits off whatever is misaligned.
+    let (head, body, tail) = unsafe { bytes.align_to::<u16>() };
+    (head.is_empty() && tail.is_empty()).then_some(body)
+}

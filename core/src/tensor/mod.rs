@@ -8,6 +8,6 @@ mod stripe;
 mod view;
 
 pub use self::acts::{Acts, QuantActs};
-pub use self::cast::{PlainBlock, blocks, f32s};
+pub use self::cast::{PlainBlock, blocks, f32s, u16s};
 pub use self::stripe::{Blocks, Either, Rows, SplitRows, Stripe, StripeSource};
 pub use self::view::{QMatRef, quantize};
