@@ -154,7 +154,7 @@ fn copy(
 ) -> siskin::Result<()> {
     let Some(all) = model.file().model_bytes() else { return Ok(()) };
     for (i, piece) in all.chunks(PIECE).enumerate() {
-        progress.show("copying MiB", i * PIECE >> 20, all.len() >> 20);
+        progress.show("copying MiB", (i * PIECE) >> 20, all.len() >> 20);
         out.write_all(piece)?;
         if cancel.is_cancelled() {
             return Err(Error::new(ErrorKind::Cancelled, "cancelled"));

@@ -135,10 +135,10 @@ mod tests {
                 let value = dot(&image, row(i));
                 assert!(value <= before + 1e-9, "{n}: not in order");
                 before = value;
-                for j in 0..n {
+                for (j, &image) in image.iter().enumerate() {
                     let expected = if i == j { 1.0 } else { 0.0 };
                     assert!((dot(row(i), row(j)) - expected).abs() < 1e-10, "{n}: {i} and {j}");
-                    assert!((image[j] - value * row(i)[j]).abs() < 1e-8, "{n}: {i} is no eigenvector");
+                    assert!((image - value * row(i)[j]).abs() < 1e-8, "{n}: {i} is no eigenvector");
                 }
             }
         }
