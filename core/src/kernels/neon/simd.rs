@@ -81,6 +81,13 @@ pub(in crate::kernels) fn widen_f16([a, b, c, d]: [u16; 4]) -> float32x4_t {
     }
 }
 
+/// Four f16 bit patterns in a register, widened.
+#[inline(always)]
+pub(in crate::kernels) fn widen4(bits: uint16x4_t) -> float32x4_t {
+    // SAFETY: NEON is always there, and with it FCVTL from half precision.
+    unsafe { vcvt_f32_f16(vreinterpret_f16_u16(bits)) }
+}
+
 /// `c + a * b`, rounded once.
 #[inline(always)]
 pub(in crate::kernels) fn fma(c: float32x4_t, a: float32x4_t, b: float32x4_t) -> float32x4_t {
@@ -143,15 +150,19 @@ pub(in crate::kernels) fn insert(mut x: uint8x16_t, bits: uint8x16_t, mask: uint
     x
 }
 
-/// `c - a * b` in each lane.
+/// `c - a * b[LANE]` in each lane.
 ///
 /// By SMLSL itself: `vmlsl_s16` is split, and the subtraction mixed up with the additions before it.
 #[inline(always)]
-pub(in crate::kernels) fn sub_product(mut c: int32x4_t, a: int16x4_t, b: int16x4_t) -> int32x4_t {
+pub(in crate::kernels) fn sub_product<const LANE: usize>(
+    mut c: int32x4_t,
+    a: int16x4_t,
+    b: int16x4_t,
+) -> int32x4_t {
     // SAFETY: NEON is always there; reads and writes only its registers.
     unsafe {
-        asm!("smlsl {c:v}.4s, {a:v}.4h, {b:v}.4h", c = inout(vreg) c, a = in(vreg) a, b = in(vreg) b,
-             options(pure, nomem, nostack, preserves_flags));
+        asm!("smlsl {c:v}.4s, {a:v}.4h, {b:v}.h[{lane}]", c = inout(vreg) c, a = in(vreg) a,
+             b = in(vreg_low16) b, lane = const LANE, options(pure, nomem, nostack, preserves_flags));
     }
     c
 }
