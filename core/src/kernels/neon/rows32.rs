@@ -62,6 +62,8 @@ pub(in crate::kernels) trait Rows32: Weights32 {
     const EXCESS: i16 = Self::OFFSET;
     /// Largest magnitude that it gives.
     const LARGEST: i32 = Self::MAX;
+    /// Whether there are registers for eight rows at once.
+    const EIGHT_ROWS: bool = true;
 
     /// Reads the next block of row `ROW` of four. Row 0 comes first.
     ///
@@ -155,6 +157,7 @@ fn five_bits<const ROW: usize>(x: uint8x16_t, heads: &Heads) -> [int8x16_t; 2] {
 impl Rows32 for BlockQ5_0 {
     const EXCESS: i16 = 0;
     const LARGEST: i32 = 16;
+    const EIGHT_ROWS: bool = false;
 
     #[inline(always)]
     unsafe fn read<const ROW: usize>(row: &mut Cursor, heads: &mut Heads) -> Packed {
@@ -175,6 +178,7 @@ impl Rows32 for BlockQ5_0 {
 impl Rows32 for BlockQ5_1 {
     const EXCESS: i16 = -16;
     const LARGEST: i32 = 16;
+    const EIGHT_ROWS: bool = false;
 
     #[inline(always)]
     unsafe fn read<const ROW: usize>(row: &mut Cursor, heads: &mut Heads) -> Packed {

@@ -32,6 +32,13 @@ pub(in crate::kernels) fn load_i16(x: &[i16; 8]) -> int16x8_t {
     unsafe { vld1q_s16(x.as_ptr()) }
 }
 
+/// Bytes as two registers of `i16`.
+#[inline(always)]
+pub(in crate::kernels) fn wide(x: int8x16_t) -> [int16x8_t; 2] {
+    // SAFETY: NEON is always there.
+    unsafe { [vmovl_s8(vget_low_s8(x)), vmovl_high_s8(x)] }
+}
+
 /// Four `i32`.
 #[inline(always)]
 pub(in crate::kernels) fn load_i32(x: &[i32; 4]) -> int32x4_t {
