@@ -9,11 +9,22 @@ use super::simd::sum_each;
 
 /// A tier's way to multiply bytes. Only that tier's functions, which run after its `supported()` said yes, may use it.
 pub(in crate::kernels) trait Dot {
+    /// What is carried from one call to the next, if that is cheaper than to begin anew.
+    type Running: Copy;
+
+    /// The beginning.
+    fn start() -> Self::Running;
+
     /// Lane `i` = dot product of the 32 weights `w[i]` with `x[i]`.
-    fn dot32(w: [[int8x16_t; 2]; 4], x: [[int8x16_t; 2]; 4], max: i32) -> int32x4_t;
+    fn dot32(
+        running: &mut Self::Running,
+        w: [[int8x16_t; 2]; 4],
+        x: [[int8x16_t; 2]; 4],
+        max: i32,
+    ) -> int32x4_t;
 
     /// Lane `i` = dot product of the 16 weights `w[i]` with `x[i]`.
-    fn dot16(w: [int8x16_t; 4], x: [int8x16_t; 4], max: i32) -> int32x4_t;
+    fn dot16(running: &mut Self::Running, w: [int8x16_t; 4], x: [int8x16_t; 4], max: i32) -> int32x4_t;
 }
 
 /// Baseline NEON: products of bytes are `i16`, and as many are added up as fit there.
@@ -62,8 +73,13 @@ fn products32([a, b]: [int8x16_t; 2], [x, y]: [int8x16_t; 2]) -> int16x8_t {
 }
 
 impl Dot for Baseline {
+    type Running = ();
+
     #[inline(always)]
-    fn dot32(w: [[int8x16_t; 2]; 4], x: [[int8x16_t; 2]; 4], max: i32) -> int32x4_t {
+    fn start() {}
+
+    #[inline(always)]
+    fn dot32(_: &mut (), w: [[int8x16_t; 2]; 4], x: [[int8x16_t; 2]; 4], max: i32) -> int32x4_t {
         let [a, b, c, d] = w;
         let [p, q, r, s] = x;
         if max * 127 * 4 <= 32767 {
@@ -74,7 +90,12 @@ impl Dot for Baseline {
     }
 
     #[inline(always)]
-    fn dot16([a, b, c, d]: [int8x16_t; 4], [p, q, r, s]: [int8x16_t; 4], max: i32) -> int32x4_t {
+    fn dot16(
+        _: &mut (),
+        [a, b, c, d]: [int8x16_t; 4],
+        [p, q, r, s]: [int8x16_t; 4],
+        max: i32,
+    ) -> int32x4_t {
         let products = [products16(a, p), products16(b, q), products16(c, r), products16(d, s)];
         sum_each_i16(products, pair_sums(max, 2))
     }

@@ -97,7 +97,7 @@ fn run32<const T: usize, const MIN: bool, const MAX: i32>(
             for t in 0..T {
                 let x = [tokens.sixteen(t, b, 0), tokens.sixteen(t, b, 1)];
                 let s = tokens.scale(t, b);
-                acc[t][i] = fma(acc[t][i], to_f32(Baseline::dot32(w, [x; 4], MAX)), scale(d, s));
+                acc[t][i] = fma(acc[t][i], to_f32(Baseline::dot32(&mut (), w, [x; 4], MAX)), scale(d, s));
                 if MIN {
                     acc[t][i] = fma_n(acc[t][i], load_f32(&tile.m[i]), s * f32::from(tokens.sums(t, b)[0]));
                 }
@@ -123,12 +123,12 @@ fn sub_block<const T: usize, const SUBS: usize, const MAX: i32>(
         let w = rows32(&tile.q[2 * j], &tile.q[2 * j + 1], i);
         for t in 0..T {
             let x = [tokens.sixteen(t, b, 2 * j), tokens.sixteen(t, b, 2 * j + 1)];
-            dots[t] = Baseline::dot32(w, [x; 4], MAX);
+            dots[t] = Baseline::dot32(&mut (), w, [x; 4], MAX);
         }
     } else {
         let w = rows(&tile.q[j], i);
         for t in 0..T {
-            dots[t] = Baseline::dot16(w, [tokens.sixteen(t, b, j); 4], MAX);
+            dots[t] = Baseline::dot16(&mut (), w, [tokens.sixteen(t, b, j); 4], MAX);
         }
     }
     dots

@@ -11,12 +11,16 @@
 //! Generic code here is `#[inline(always)]`, so that it becomes part of a tier's function with its features.
 #![allow(clippy::needless_range_loop, reason = "register tiles are clearest by index")]
 
+mod cursor;
 pub(in crate::kernels) mod dot;
 mod f32x16;
 pub(in crate::kernels) mod gemm;
 mod gemv;
+mod gemv256;
 mod micro;
 pub(in crate::kernels) mod panel;
+mod rows32;
+mod rows256;
 pub(in crate::kernels) mod simd;
 mod weights256;
 mod weights256_rare;
@@ -24,9 +28,10 @@ mod weights32;
 
 use self::dot::Baseline;
 pub(in crate::kernels) use self::gemm::{gemm32, gemm256};
-pub(in crate::kernels) use self::gemv::{gemv32, gemv256};
-pub(in crate::kernels) use self::weights32::Weights32;
-pub(in crate::kernels) use self::weights256::Weights256;
+pub(in crate::kernels) use self::gemv::gemv32;
+pub(in crate::kernels) use self::gemv256::gemv256;
+pub(in crate::kernels) use self::rows32::Rows32;
+pub(in crate::kernels) use self::rows256::Rows256;
 use super::select::Tier;
 use super::{Kernels, Scratch, generic};
 use crate::quant::{self, QuantType};
@@ -63,14 +68,14 @@ macro_rules! with_products {
 }
 pub(in crate::kernels) use with_products;
 
-fn q32<W: Weights32>(w: QMatRef<'_>, acts: &Acts<'_>, out: &mut Stripe<'_>, scratch: &mut Scratch) {
+fn q32<W: Rows32>(w: QMatRef<'_>, acts: &Acts<'_>, out: &mut Stripe<'_>, scratch: &mut Scratch) {
     match acts.n() {
         1 => gemv32::<Baseline, W>(w, quantised(acts), out.row(0)),
         _ => gemm32::<Baseline, W>(w, quantised(acts), out, scratch),
     }
 }
 
-fn q256<W: Weights256>(w: QMatRef<'_>, acts: &Acts<'_>, out: &mut Stripe<'_>, scratch: &mut Scratch) {
+fn q256<W: Rows256>(w: QMatRef<'_>, acts: &Acts<'_>, out: &mut Stripe<'_>, scratch: &mut Scratch) {
     match acts.n() {
         1 => gemv256::<Baseline, W>(w, quantised(acts), out.row(0)),
         _ => gemm256::<Baseline, W>(w, quantised(acts), out, scratch),

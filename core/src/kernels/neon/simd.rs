@@ -32,6 +32,13 @@ pub(in crate::kernels) fn load_i16(x: &[i16; 8]) -> int16x8_t {
     unsafe { vld1q_s16(x.as_ptr()) }
 }
 
+/// Bytes as two registers of `i16`.
+#[inline(always)]
+pub(in crate::kernels) fn wide(x: int8x16_t) -> [int16x8_t; 2] {
+    // SAFETY: NEON is always there.
+    unsafe { [vmovl_s8(vget_low_s8(x)), vmovl_high_s8(x)] }
+}
+
 /// Four `i32`.
 #[inline(always)]
 pub(in crate::kernels) fn load_i32(x: &[i32; 4]) -> int32x4_t {
@@ -79,6 +86,13 @@ pub(in crate::kernels) fn widen_f16([a, b, c, d]: [u16; 4]) -> float32x4_t {
              options(pure, nomem, nostack, preserves_flags));
         vcvt_f32_f16(vreinterpret_f16_u16(lanes))
     }
+}
+
+/// Four f16 bit patterns in a register, widened.
+#[inline(always)]
+pub(in crate::kernels) fn widen4(bits: uint16x4_t) -> float32x4_t {
+    // SAFETY: NEON is always there, and with it FCVTL from half precision.
+    unsafe { vcvt_f32_f16(vreinterpret_f16_u16(bits)) }
 }
 
 /// `c + a * b`, rounded once.
@@ -143,15 +157,19 @@ pub(in crate::kernels) fn insert(mut x: uint8x16_t, bits: uint8x16_t, mask: uint
     x
 }
 
-/// `c - a * b` in each lane.
+/// `c - a * b[LANE]` in each lane.
 ///
 /// By SMLSL itself: `vmlsl_s16` is split, and the subtraction mixed up with the additions before it.
 #[inline(always)]
-pub(in crate::kernels) fn sub_product(mut c: int32x4_t, a: int16x4_t, b: int16x4_t) -> int32x4_t {
+pub(in crate::kernels) fn sub_product<const LANE: usize>(
+    mut c: int32x4_t,
+    a: int16x4_t,
+    b: int16x4_t,
+) -> int32x4_t {
     // SAFETY: NEON is always there; reads and writes only its registers.
     unsafe {
-        asm!("smlsl {c:v}.4s, {a:v}.4h, {b:v}.4h", c = inout(vreg) c, a = in(vreg) a, b = in(vreg) b,
-             options(pure, nomem, nostack, preserves_flags));
+        asm!("smlsl {c:v}.4s, {a:v}.4h, {b:v}.h[{lane}]", c = inout(vreg) c, a = in(vreg) a,
+             b = in(vreg_low16) b, lane = const LANE, options(pure, nomem, nostack, preserves_flags));
     }
     c
 }

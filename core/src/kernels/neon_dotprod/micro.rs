@@ -15,25 +15,55 @@ use crate::tensor::QuantActs;
 /// The kernels' way to multiply on processors with FEAT_DotProd.
 pub(in crate::kernels) struct DotProd;
 
-impl Dot for DotProd {
+/// Sums that are never set to zero: a result is what they grew by. Adding wraps around, so the difference is exact
+/// however often they overflow, and one subtraction replaces clearing four registers.
+#[derive(Clone, Copy)]
+pub(in crate::kernels) struct Growing {
+    sums: [int32x4_t; 4],
+    before: int32x4_t,
+}
+
+impl Growing {
+    /// By how much each sum grew since the last call, lane `i` for sum `i`.
     #[inline(always)]
-    fn dot32(w: [[int8x16_t; 2]; 4], x: [[int8x16_t; 2]; 4], _max: i32) -> int32x4_t {
-        let mut sums = [zero_i32(); 4];
-        for i in 0..4 {
-            // SAFETY: only used by this tier's functions (see `Dot`), which enable `dotprod`.
-            sums[i] = unsafe { sdot(sdot(sums[i], w[i][0], x[i][0]), w[i][1], x[i][1]) };
-        }
-        sum_each(sums)
+    fn growth(&mut self) -> int32x4_t {
+        let now = sum_each(self.sums);
+        // SAFETY: NEON is always there.
+        let growth = unsafe { vsubq_s32(now, self.before) };
+        self.before = now;
+        growth
+    }
+}
+
+impl Dot for DotProd {
+    type Running = Growing;
+
+    #[inline(always)]
+    fn start() -> Growing {
+        Growing { sums: [zero_i32(); 4], before: zero_i32() }
     }
 
     #[inline(always)]
-    fn dot16(w: [int8x16_t; 4], x: [int8x16_t; 4], _max: i32) -> int32x4_t {
-        let mut sums = [zero_i32(); 4];
-        for i in 0..4 {
-            // SAFETY: as in `dot32`.
-            sums[i] = unsafe { sdot(sums[i], w[i], x[i]) };
+    fn dot32(
+        running: &mut Growing,
+        w: [[int8x16_t; 2]; 4],
+        x: [[int8x16_t; 2]; 4],
+        _max: i32,
+    ) -> int32x4_t {
+        for (i, sum) in running.sums.iter_mut().enumerate() {
+            // SAFETY: only used by this tier's functions (see `Dot`), which enable `dotprod`.
+            *sum = unsafe { sdot(sdot(*sum, w[i][0], x[i][0]), w[i][1], x[i][1]) };
         }
-        sum_each(sums)
+        running.growth()
+    }
+
+    #[inline(always)]
+    fn dot16(running: &mut Growing, w: [int8x16_t; 4], x: [int8x16_t; 4], _max: i32) -> int32x4_t {
+        for (i, sum) in running.sums.iter_mut().enumerate() {
+            // SAFETY: as in `dot32`.
+            *sum = unsafe { sdot(*sum, w[i], x[i]) };
+        }
+        running.growth()
     }
 }
 

@@ -5,7 +5,7 @@ mod asm;
 mod micro;
 
 use self::micro::DotProd;
-use super::neon::{self, Weights32, Weights256, gemm32, gemm256, gemv32, gemv256, quantised, with_products};
+use super::neon::{self, Rows32, Rows256, gemm32, gemm256, gemv32, gemv256, quantised, with_products};
 use super::select::Tier;
 use super::{Kernels, Scratch};
 use crate::quant::{self, QuantType};
@@ -21,7 +21,7 @@ pub(super) static TIER: Tier = Tier {
 };
 
 #[target_feature(enable = "dotprod")]
-pub(in crate::kernels) fn q32<W: Weights32>(
+pub(in crate::kernels) fn q32<W: Rows32>(
     w: QMatRef<'_>,
     acts: &Acts<'_>,
     out: &mut Stripe<'_>,
@@ -34,7 +34,7 @@ pub(in crate::kernels) fn q32<W: Weights32>(
 }
 
 #[target_feature(enable = "dotprod")]
-pub(in crate::kernels) fn q256<W: Weights256>(
+pub(in crate::kernels) fn q256<W: Rows256>(
     w: QMatRef<'_>,
     acts: &Acts<'_>,
     out: &mut Stripe<'_>,
