@@ -25,7 +25,8 @@ fn main() {
     let wanted: Vec<String> = std::env::args().skip(1).collect();
     let tier = Kernels::best();
     for &ty in QuantType::ALL {
-        if ty.act_format() == ActFormat::F32 || !(wanted.is_empty() || wanted.iter().any(|w| w == ty.name())) {
+        if ty.act_format() == ActFormat::F32 || !(wanted.is_empty() || wanted.iter().any(|w| w == ty.name()))
+        {
             continue;
         }
         for n in [1, 32] {

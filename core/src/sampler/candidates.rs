@@ -12,6 +12,7 @@
 //! Whatever looks at every logit of a large vocabulary is a kernel, or passes over sixteen at a time that are all too
 //! far from the best to matter; how far that is, `p` and the number of candidates say beforehand.
 
+use super::order::{Order, Probable, Typical};
 use crate::kernels::Kernels;
 use crate::kernels::generic::weight::weight;
 
@@ -51,58 +52,6 @@ impl Scratch {
     pub(super) fn heap_bytes(&self) -> usize {
         let numbers = self.histogram.len() + self.weights.len() + self.sums.capacity();
         self.ids.capacity() * 4 + self.best.capacity() * 8 + numbers * 8
-    }
-}
-
-/// How candidates rank.
-trait Order: Copy {
-    /// Whether equal keys are equal logits.
-    const INJECTIVE: bool;
-    /// Orders like the rank. Never -0.
-    fn key(self, logit: f32) -> f32;
-    /// From the best possible key, in logits: at least 0, and does not fall as the key grows.
-    fn distance(self, logit: f32) -> f32;
-}
-
-/// By logit, larger first.
-#[derive(Clone, Copy)]
-struct Probable {
-    max: f32,
-}
-
-impl Order for Probable {
-    const INJECTIVE: bool = true;
-
-    #[inline(always)]
-    fn key(self, logit: f32) -> f32 {
-        0.0 - logit
-    }
-
-    #[inline(always)]
-    fn distance(self, logit: f32) -> f32 {
-        self.max - logit
-    }
-}
-
-/// By how far the surprise is from the expected one.
-#[derive(Clone, Copy)]
-struct Typical {
-    max: f32,
-    /// Of the logits minus the largest.
-    expected: f32,
-}
-
-impl Order for Typical {
-    const INJECTIVE: bool = false; // on both sides of the expected surprise
-
-    #[inline(always)]
-    fn key(self, logit: f32) -> f32 {
-        (logit - self.max - self.expected).abs()
-    }
-
-    #[inline(always)]
-    fn distance(self, logit: f32) -> f32 {
-        self.key(logit)
     }
 }
 

@@ -22,6 +22,7 @@
 //! [`ErrorKind::Numeric`].
 
 mod candidates;
+mod order;
 mod penalties;
 mod rng;
 

@@ -90,12 +90,7 @@ impl Dot for Baseline {
     }
 
     #[inline(always)]
-    fn dot16(
-        _: &mut (),
-        [a, b, c, d]: [int8x16_t; 4],
-        [p, q, r, s]: [int8x16_t; 4],
-        max: i32,
-    ) -> int32x4_t {
+    fn dot16(_: &mut (), [a, b, c, d]: [int8x16_t; 4], [p, q, r, s]: [int8x16_t; 4], max: i32) -> int32x4_t {
         let products = [products16(a, p), products16(b, q), products16(c, r), products16(d, s)];
         sum_each_i16(products, pair_sums(max, 2))
     }

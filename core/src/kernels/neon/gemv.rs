@@ -126,7 +126,8 @@ impl Pair {
 /// `out[r] = dot(row r, token 0)`, for `out` of `w.rows()`.
 #[inline(always)]
 pub(in crate::kernels) fn gemv32<D: Dot, W: Rows32>(w: QMatRef<'_>, acts: &QuantActs<'_>, out: &mut [f32]) {
-    let (eights, rest) = if W::EIGHT_ROWS { out.as_chunks_mut::<{ 2 * ROWS }>() } else { ([].as_mut_slice(), out) };
+    let (eights, rest) =
+        if W::EIGHT_ROWS { out.as_chunks_mut::<{ 2 * ROWS }>() } else { ([].as_mut_slice(), out) };
     for (i, out) in eights.iter_mut().enumerate() {
         let [a, b] = rows_at_once::<D, W, 2>(&w, 2 * i, acts);
         let halves = out.as_chunks_mut::<ROWS>().0;

@@ -78,11 +78,7 @@ fn four_blocks<D: Dot, W: Rows256>(
 
 /// `out[r] = dot(row r, token 0)`, for `out` of `w.rows()`.
 #[inline(always)]
-pub(in crate::kernels) fn gemv256<D: Dot, W: Rows256>(
-    w: QMatRef<'_>,
-    acts: &QuantActs<'_>,
-    out: &mut [f32],
-) {
+pub(in crate::kernels) fn gemv256<D: Dot, W: Rows256>(w: QMatRef<'_>, acts: &QuantActs<'_>, out: &mut [f32]) {
     let (qs, scales, sums) = (acts.qs.as_chunks::<256>().0, acts.scales, acts.sums.as_chunks::<16>().0);
     for (i, out) in out.chunks_mut(ROWS).enumerate() {
         let rows = four_rows::<W>(&w, i);

@@ -44,12 +44,7 @@ impl Dot for DotProd {
     }
 
     #[inline(always)]
-    fn dot32(
-        running: &mut Growing,
-        w: [[int8x16_t; 2]; 4],
-        x: [[int8x16_t; 2]; 4],
-        _max: i32,
-    ) -> int32x4_t {
+    fn dot32(running: &mut Growing, w: [[int8x16_t; 2]; 4], x: [[int8x16_t; 2]; 4], _max: i32) -> int32x4_t {
         for (i, sum) in running.sums.iter_mut().enumerate() {
             // SAFETY: only used by this tier's functions (see `Dot`), which enable `dotprod`.
             *sum = unsafe { sdot(sdot(*sum, w[i][0], x[i][0]), w[i][1], x[i][1]) };
