@@ -94,7 +94,7 @@ impl Storage {
         // Weights are read from end to end for every token. Where the file's pages are not in memory yet, this makes the
         // system read them in pieces that one entry of the page tables covers (Linux 6.18, ext4: 34 GB/s instead of 22 on
         // one core). A hint, which older systems refuse.
-        #[cfg(any(target_os = "linux", target_os = "android"))]
+        #[cfg(target_os = "linux")]
         let _ = map.advise(memmap2::Advice::HugePage);
         Ok(Self::Mapped(Mapping { map, file, path, size: meta.len(), modified: meta.modified().ok() }))
     }
