@@ -33,7 +33,7 @@ fn add_halves<D: Dot, W: Rows256, const HALF: usize>(
     running: &mut D::Running,
     [s0, s1, s2, s3]: [int32x4_t; ROWS],
     [a, b, c, d]: [&W; ROWS],
-    heads: &W::Heads,
+    heads: &W::Heads<'_>,
     qs: &[[i8; 16]],
 ) -> [int32x4_t; ROWS] {
     let x = [
@@ -59,7 +59,7 @@ fn add_halves<D: Dot, W: Rows256, const HALF: usize>(
 fn four_blocks<D: Dot, W: Rows256>(
     running: &mut D::Running,
     blocks: [&W; ROWS],
-    heads: &W::Heads,
+    heads: &W::Heads<'_>,
     qs: &[i8; 256],
     sums: [int16x8_t; 2],
 ) -> int32x4_t {

@@ -10,22 +10,22 @@ use crate::quant::{BlockIQ4XS, BlockQ2K, BlockQ3K, BlockQ4K, BlockQ5K, BlockQ6K}
 /// Types whose blocks of 256 weights are multiplied four rows at once.
 pub(in crate::kernels) trait Rows256: Weights256 {
     /// What four blocks have beside their integers.
-    type Heads: Copy;
+    type Heads<'a>: Copy;
 
     /// Reads it.
-    fn heads(blocks: [&Self; ROWS]) -> Self::Heads;
+    fn heads<'a>(blocks: [&'a Self; ROWS]) -> Self::Heads<'a>;
 
     /// The sub-scales of one half of block `ROW`: of eight sub-blocks four in one register, of sixteen eight in two.
-    fn row_scales<const HALF: usize, const ROW: usize>(heads: &Self::Heads) -> [int32x4_t; 2];
+    fn row_scales<const HALF: usize, const ROW: usize>(heads: &Self::Heads<'_>) -> [int32x4_t; 2];
 
     /// Lane `r` = sum over the sub-blocks of block `r` of minimum times sum of activations; see [`sub_sums`].
-    fn mins4(heads: &Self::Heads, sums: [int16x8_t; 2]) -> int32x4_t;
+    fn mins4(heads: &Self::Heads<'_>, sums: [int16x8_t; 2]) -> int32x4_t;
 
     /// Lane `r` = scale of the scales of block `r`.
-    fn d4(heads: &Self::Heads) -> float32x4_t;
+    fn d4(heads: &Self::Heads<'_>) -> float32x4_t;
 
     /// Lane `r` = scale of the minimums of block `r`.
-    fn dmin4(heads: &Self::Heads) -> float32x4_t;
+    fn dmin4(heads: &Self::Heads<'_>) -> float32x4_t;
 }
 
 /// Products of sub-scales or minimums with sums of activations, spread over four lanes.
@@ -38,34 +38,21 @@ pub(super) fn times_sums([a, b]: [int16x8_t; 2], [x, y]: [int16x8_t; 2], subs: u
     }
 }
 
-/// The heads of types whose scales are read row by row.
-#[derive(Clone, Copy)]
-pub(in crate::kernels) struct ByRow {
-    scales: [[int16x8_t; 2]; ROWS],
-    mins: [[int16x8_t; 2]; ROWS],
-    d: float32x4_t,
-    dmin: float32x4_t,
-}
-
-/// Implements [`Rows256`] by [`ByRow`].
+/// Implements [`Rows256`] for types whose scales are read row by row: the heads are the blocks themselves, so that only
+/// one row's scales are in registers.
 macro_rules! by_row {
     ($($block:ty),*) => {$(
         impl Rows256 for $block {
-            type Heads = ByRow;
+            type Heads<'a> = [&'a Self; ROWS];
 
             #[inline(always)]
-            fn heads([a, b, c, d]: [&Self; ROWS]) -> ByRow {
-                ByRow {
-                    scales: [wide(a.scales()), wide(b.scales()), wide(c.scales()), wide(d.scales())],
-                    mins: [wide(a.mins()), wide(b.mins()), wide(c.mins()), wide(d.mins())],
-                    d: widen_f16([a.d(), b.d(), c.d(), d.d()]),
-                    dmin: widen_f16([a.dmin(), b.dmin(), c.dmin(), d.dmin()]),
-                }
+            fn heads<'a>(blocks: [&'a Self; ROWS]) -> [&'a Self; ROWS] {
+                blocks
             }
 
             #[inline(always)]
-            fn row_scales<const HALF: usize, const ROW: usize>(heads: &ByRow) -> [int32x4_t; 2] {
-                let scales = heads.scales[ROW];
+            fn row_scales<const HALF: usize, const ROW: usize>(heads: &[&Self; ROWS]) -> [int32x4_t; 2] {
+                let scales = wide(heads[ROW].scales());
                 // SAFETY: NEON is always there.
                 unsafe {
                     if Self::SUBS == 16 {
@@ -79,24 +66,23 @@ macro_rules! by_row {
             }
 
             #[inline(always)]
-            fn mins4(heads: &ByRow, sums: [int16x8_t; 2]) -> int32x4_t {
-                let [a, b, c, d] = heads.mins;
+            fn mins4([a, b, c, d]: &[&Self; ROWS], sums: [int16x8_t; 2]) -> int32x4_t {
                 sum_each([
-                    times_sums(a, sums, Self::SUBS),
-                    times_sums(b, sums, Self::SUBS),
-                    times_sums(c, sums, Self::SUBS),
-                    times_sums(d, sums, Self::SUBS),
+                    times_sums(wide(a.mins()), sums, Self::SUBS),
+                    times_sums(wide(b.mins()), sums, Self::SUBS),
+                    times_sums(wide(c.mins()), sums, Self::SUBS),
+                    times_sums(wide(d.mins()), sums, Self::SUBS),
                 ])
             }
 
             #[inline(always)]
-            fn d4(heads: &ByRow) -> float32x4_t {
-                heads.d
+            fn d4([a, b, c, d]: &[&Self; ROWS]) -> float32x4_t {
+                widen_f16([a.d(), b.d(), c.d(), d.d()])
             }
 
             #[inline(always)]
-            fn dmin4(heads: &ByRow) -> float32x4_t {
-                heads.dmin
+            fn dmin4([a, b, c, d]: &[&Self; ROWS]) -> float32x4_t {
+                widen_f16([a.dmin(), b.dmin(), c.dmin(), d.dmin()])
             }
         }
     )*};
@@ -166,10 +152,10 @@ impl Words {
 macro_rules! by_words {
     ($($block:ty),*) => {$(
         impl Rows256 for $block {
-            type Heads = Words;
+            type Heads<'a> = Words;
 
             #[inline(always)]
-            fn heads([a, b, c, d]: [&Self; ROWS]) -> Words {
+            fn heads<'a>([a, b, c, d]: [&'a Self; ROWS]) -> Words {
                 Words::new([a.head(), b.head(), c.head(), d.head()])
             }
 

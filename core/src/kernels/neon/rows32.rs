@@ -139,17 +139,21 @@ impl Rows32 for BlockQ8_0 {
     }
 }
 
+/// Eight times `i`, eight times `i + 1`.
+const fn two_bytes(i: usize) -> [u8; 16] {
+    let (a, b) = (i as u8, i as u8 + 1);
+    [a, a, a, a, a, a, a, a, b, b, b, b, b, b, b, b]
+}
+
 /// Five bits as signed bytes, 16 less than the weight: the nibble, and above it ones where the fifth bit is zero.
 #[inline(always)]
 fn five_bits<const ROW: usize>(x: uint8x16_t, heads: &Heads) -> [int8x16_t; 2] {
-    const BYTE: [[u8; 16]; 2] =
-        [[0, 0, 0, 0, 0, 0, 0, 0, 1, 1, 1, 1, 1, 1, 1, 1], [2, 2, 2, 2, 2, 2, 2, 2, 3, 3, 3, 3, 3, 3, 3, 3]];
     const BIT: [u8; 16] = [1, 2, 4, 8, 16, 32, 64, 128, 1, 2, 4, 8, 16, 32, 64, 128];
     // SAFETY: NEON is always there.
     unsafe {
         let bits = vmvnq_u8(vreinterpretq_u8_u32(heads.bits));
-        let of_row = |byte: [u8; 16]| load_u8(&byte.map(|i| i + 4 * ROW as u8));
-        let [low, high] = BYTE.map(|byte| vtstq_u8(vqtbl1q_u8(bits, of_row(byte)), load_u8(&BIT)));
+        let low = vtstq_u8(vqtbl1q_u8(bits, load_u8(const { &two_bytes(4 * ROW) })), load_u8(&BIT));
+        let high = vtstq_u8(vqtbl1q_u8(bits, load_u8(const { &two_bytes(4 * ROW + 2) })), load_u8(&BIT));
         signed([super::simd::insert(low, x, vdupq_n_u8(15)), vsriq_n_u8::<4>(high, x)])
     }
 }
