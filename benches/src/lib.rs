@@ -85,28 +85,30 @@ impl Product {
 
     /// Computes it.
     pub fn run(&mut self, kernels: &Kernels) {
-        let w = QMatRef::new(self.ty, self.rows, self.k, &self.bytes).expect("as made");
-        let acts = match self.ty.act_format() {
-            ActFormat::F32 => Acts::F32 { x: &self.x, n: self.n, k: self.k },
-            format => Acts::Quant(QuantActs::new(format, self.n, self.k, &self.qs, &self.scales, &self.sums)),
-        };
-        let mut stripe = Stripe::whole(&mut self.out, self.n, self.rows);
-        kernels.matmul(w, &acts, &mut stripe, &mut self.scratch);
+        let (w, acts, out, scratch) = self.parts();
+        let mut stripe = Stripe::whole(out, acts.n(), w.rows());
+        kernels.matmul(w, &acts, &mut stripe, scratch);
     }
 
-    /// Computes it in tasks of `bytes` of weights, as the decoder does.
+    /// Computes it for one token in tasks of `bytes` of weights, as the decoder does.
     pub fn run_cut(&mut self, kernels: &Kernels, bytes: usize) {
+        let (w, acts, out, scratch) = self.parts();
+        let step = (bytes / w.row_bytes()).next_multiple_of(16);
+        for (i, out) in out.chunks_mut(step).enumerate() {
+            let rows = i * step..i * step + out.len();
+            let mut stripe = Stripe::whole(out, acts.n(), rows.len());
+            kernels.matmul(w.slice_rows(rows), &acts, &mut stripe, scratch);
+        }
+    }
+
+    /// Weights, activations, `[n, rows]` of output, and working memory.
+    fn parts(&mut self) -> (QMatRef<'_>, Acts<'_>, &mut [f32], &mut Scratch) {
         let w = QMatRef::new(self.ty, self.rows, self.k, &self.bytes).expect("as made");
         let acts = match self.ty.act_format() {
             ActFormat::F32 => Acts::F32 { x: &self.x, n: self.n, k: self.k },
             format => Acts::Quant(QuantActs::new(format, self.n, self.k, &self.qs, &self.scales, &self.sums)),
         };
-        let step = (bytes / w.row_bytes()).next_multiple_of(16);
-        for first in (0..self.rows).step_by(step) {
-            let rows = first..(first + step).min(self.rows);
-            let mut stripe = Stripe::whole(&mut self.out[rows.clone()], self.n, rows.len());
-            kernels.matmul(w.slice_rows(rows), &acts, &mut stripe, &mut self.scratch);
-        }
+        (w, acts, &mut self.out, &mut self.scratch)
     }
 
     /// Panics unless `kernels` gives what the scalar tier gives.

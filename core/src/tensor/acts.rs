@@ -78,7 +78,15 @@ impl<'a> QuantActs<'a> {
     }
 }
 
-impl Acts<'_> {
+impl<'a> Acts<'a> {
+    /// What a product of quantised weights meets. Panics on floats: the caller has checked the format.
+    pub fn quantised(&self) -> &QuantActs<'a> {
+        match self {
+            Acts::Quant(acts) => acts,
+            Acts::F32 { .. } => panic!("quantised weights meet quantised activations: checked by the caller"),
+        }
+    }
+
     /// Tokens.
     pub fn n(&self) -> usize {
         match self {

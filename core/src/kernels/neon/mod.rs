@@ -35,7 +35,7 @@ pub(in crate::kernels) use self::rows256::Rows256;
 use super::select::Tier;
 use super::{Kernels, Scratch, generic};
 use crate::quant::{self, QuantType};
-use crate::tensor::{Acts, QMatRef, QuantActs, Stripe};
+use crate::tensor::{Acts, QMatRef, Stripe};
 
 generic::instantiate! { f32_ops: f32x16::Neon }
 
@@ -70,22 +70,14 @@ pub(in crate::kernels) use with_products;
 
 fn q32<W: Rows32>(w: QMatRef<'_>, acts: &Acts<'_>, out: &mut Stripe<'_>, scratch: &mut Scratch) {
     match acts.n() {
-        1 => gemv32::<Baseline, W>(w, quantised(acts), out.row(0)),
-        _ => gemm32::<Baseline, W>(w, quantised(acts), out, scratch),
+        1 => gemv32::<Baseline, W>(w, acts.quantised(), out.row(0)),
+        _ => gemm32::<Baseline, W>(w, acts.quantised(), out, scratch),
     }
 }
 
 fn q256<W: Rows256>(w: QMatRef<'_>, acts: &Acts<'_>, out: &mut Stripe<'_>, scratch: &mut Scratch) {
     match acts.n() {
-        1 => gemv256::<Baseline, W>(w, quantised(acts), out.row(0)),
-        _ => gemm256::<Baseline, W>(w, quantised(acts), out, scratch),
-    }
-}
-
-/// The activations that a quantised product meets.
-pub(in crate::kernels) fn quantised<'a, 'b>(acts: &'b Acts<'a>) -> &'b QuantActs<'a> {
-    match acts {
-        Acts::Quant(acts) => acts,
-        Acts::F32 { .. } => panic!("quantised weights meet quantised activations: checked by the caller"),
+        1 => gemv256::<Baseline, W>(w, acts.quantised(), out.row(0)),
+        _ => gemm256::<Baseline, W>(w, acts.quantised(), out, scratch),
     }
 }

@@ -5,7 +5,7 @@ mod asm;
 mod micro;
 
 use self::micro::DotProd;
-use super::neon::{self, Rows32, Rows256, gemm32, gemm256, gemv32, gemv256, quantised, with_products};
+use super::neon::{self, Rows32, Rows256, gemm32, gemm256, gemv32, gemv256, with_products};
 use super::select::Tier;
 use super::{Kernels, Scratch};
 use crate::quant::{self, QuantType};
@@ -28,8 +28,8 @@ pub(in crate::kernels) fn q32<W: Rows32>(
     scratch: &mut Scratch,
 ) {
     match acts.n() {
-        1 => gemv32::<DotProd, W>(w, quantised(acts), out.row(0)),
-        _ => gemm32::<DotProd, W>(w, quantised(acts), out, scratch),
+        1 => gemv32::<DotProd, W>(w, acts.quantised(), out.row(0)),
+        _ => gemm32::<DotProd, W>(w, acts.quantised(), out, scratch),
     }
 }
 
@@ -41,7 +41,7 @@ pub(in crate::kernels) fn q256<W: Rows256>(
     scratch: &mut Scratch,
 ) {
     match acts.n() {
-        1 => gemv256::<DotProd, W>(w, quantised(acts), out.row(0)),
-        _ => gemm256::<DotProd, W>(w, quantised(acts), out, scratch),
+        1 => gemv256::<DotProd, W>(w, acts.quantised(), out.row(0)),
+        _ => gemm256::<DotProd, W>(w, acts.quantised(), out, scratch),
     }
 }

@@ -6,7 +6,7 @@ mod asm;
 mod micro;
 
 use self::micro::I8mm;
-use super::neon::{self, Rows32, Rows256, gemm32, gemm256, quantised, with_products};
+use super::neon::{self, Rows32, Rows256, gemm32, gemm256, with_products};
 use super::neon_dotprod;
 use super::select::Tier;
 use super::{Kernels, Scratch};
@@ -28,7 +28,7 @@ pub(super) static TIER: Tier = Tier {
 fn q32<W: Rows32>(w: QMatRef<'_>, acts: &Acts<'_>, out: &mut Stripe<'_>, scratch: &mut Scratch) {
     match acts.n() {
         1 => neon_dotprod::q32::<W>(w, acts, out, scratch),
-        _ => gemm32::<I8mm, W>(w, quantised(acts), out, scratch),
+        _ => gemm32::<I8mm, W>(w, acts.quantised(), out, scratch),
     }
 }
 
@@ -36,6 +36,6 @@ fn q32<W: Rows32>(w: QMatRef<'_>, acts: &Acts<'_>, out: &mut Stripe<'_>, scratch
 fn q256<W: Rows256>(w: QMatRef<'_>, acts: &Acts<'_>, out: &mut Stripe<'_>, scratch: &mut Scratch) {
     match acts.n() {
         1 => neon_dotprod::q256::<W>(w, acts, out, scratch),
-        _ => gemm256::<I8mm, W>(w, quantised(acts), out, scratch),
+        _ => gemm256::<I8mm, W>(w, acts.quantised(), out, scratch),
     }
 }

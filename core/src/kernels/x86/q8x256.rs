@@ -24,7 +24,7 @@ pub(in crate::kernels) unsafe fn matmul<L: RowLanes, B: Block256>(
     out: &mut Stripe<'_>,
     scratch: &mut Scratch,
 ) {
-    let Acts::Quant(acts) = acts else { unreachable!("the caller checked the format") };
+    let acts = acts.quantised();
     let blocks = acts.k / 256;
     assert_eq!(w.row_bytes(), blocks * size_of::<B>());
     let panel = panel::<L>(scratch, blocks);

@@ -25,7 +25,7 @@ pub(in crate::kernels) unsafe fn matmul<L: RowLanes, B: Block32>(
     out: &mut Stripe<'_>,
     scratch: &mut Scratch,
 ) {
-    let Acts::Quant(acts) = acts else { unreachable!("the caller checked the format") };
+    let acts = acts.quantised();
     let blocks = acts.k / 32;
     assert_eq!(w.row_bytes(), blocks * size_of::<B>());
     let (side, panel) = split::<L>(scratch, blocks);

@@ -83,6 +83,13 @@ impl Ahead {
         ahead
     }
 
+    /// Starts a panel of `rows` rows and the lead into `w`, and runs on past its end: what follows in memory is what
+    /// the thread will most likely be given next, and a request for an address that is not there does nothing.
+    pub(in crate::kernels) fn onward(w: &QMatRef<'_>, rows: usize) -> Self {
+        let next = w.bytes().as_ptr().wrapping_add(rows * w.row_bytes() + LEAD);
+        Self { next, end: std::ptr::without_provenance(usize::MAX) }
+    }
+
     /// Requests the next `bytes` bytes.
     #[inline(always)]
     pub(in crate::kernels) fn advance(&mut self, bytes: usize) {

@@ -47,7 +47,7 @@ pub(in crate::kernels::avx512_vnni) unsafe fn matmul<B: Row256>(
     out: &mut Stripe<'_>,
     scratch: &mut Scratch,
 ) {
-    let Acts::Quant(acts) = acts else { unreachable!("the caller checked the format") };
+    let acts = acts.quantised();
     assert_eq!(w.row_bytes(), acts.k / 256 * size_of::<B>());
     // SAFETY: the caller's.
     unsafe {
@@ -88,7 +88,7 @@ unsafe fn rows<B: Row256, const T: usize>(
 ) {
     let blocks = acts.k / 256;
     let q = prepare::<B>(acts, scratch);
-    let mut ahead = Ahead::new(w);
+    let mut ahead = Ahead::onward(w, ROWS);
     for first in (0..w.rows()).step_by(ROWS) {
         let four = Four::new(w, first);
         // SAFETY: only needs SSE.

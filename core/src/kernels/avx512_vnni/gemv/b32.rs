@@ -45,7 +45,7 @@ pub(in crate::kernels::avx512_vnni) unsafe fn matmul<B: Row32>(
     out: &mut Stripe<'_>,
     scratch: &mut Scratch,
 ) {
-    let Acts::Quant(acts) = acts else { unreachable!("the caller checked the format") };
+    let acts = acts.quantised();
     assert_eq!(w.row_bytes(), acts.k / 32 * size_of::<B>());
     // SAFETY: the caller's.
     unsafe {
@@ -106,7 +106,7 @@ unsafe fn rows<B: Row32, const T: usize>(
     let (groups, rest) = (acts.k / 32 / BLOCKS, acts.k / 32 % BLOCKS);
     let tokens: [&[Group]; T] =
         std::array::from_fn(|t| &acts_by_group[t * (groups + usize::from(rest > 0))..]);
-    let mut ahead = Ahead::new(w);
+    let mut ahead = Ahead::onward(w, ROWS);
     let mut parts = [Terms::NONE; T];
     for first in (0..w.rows()).step_by(ROWS) {
         let four = Four::new(w, first);

@@ -11,7 +11,10 @@
 //! row 2, row 3                   ..
 //! ```
 //!
-//! Four streams of memory instead of sixteen, few addresses to keep, and scales that come out of the same lines.
+//! Four streams of memory instead of sixteen, few addresses to keep, and scales that come out of the same lines. Requests
+//! run ahead in the order of addresses, past the end of a task: on Zen 4, 8 KiB beyond the four rows at hand reach 0.84
+//! to 0.97 of plain reading for rows of 360 to 5,760 bytes; requests to the first-level cache 0.5 for long rows; none at
+//! all 0.3 to 0.6.
 
 #![allow(clippy::needless_range_loop, reason = "register tiles are clearest by index")]
 
@@ -21,6 +24,7 @@ mod types256;
 
 use std::arch::x86_64::*;
 
+use crate::kernels::x86::rows::Ahead;
 use crate::tensor::{QMatRef, Stripe};
 
 pub(super) use self::b32::{Row32, matmul as matmul32};
@@ -53,33 +57,6 @@ impl Four {
         let row = out.row(t);
         let n = ROWS.min(row.len() - self.first);
         row[self.first..self.first + n].copy_from_slice(&lanes[..n]);
-    }
-}
-
-/// Requests weights in the order of addresses, ahead of their use, into the second-level cache: the first has the
-/// activations and little room. It runs on past the end of the matrix, since what follows in memory is what the
-/// thread will most likely be given next; a request for an address that is not there does nothing.
-///
-/// Measured on Zen 4 beside plain reading: 8 KiB beyond the four rows at hand reach 0.84 to 0.97 of it for rows of 360
-/// to 5,760 bytes; requests to the first level 0.5 for long rows; none at all 0.3 to 0.6.
-struct Ahead(*const u8);
-
-/// How far the requests lead, beyond the rows at hand. Bytes.
-const LEAD: usize = 8192;
-
-impl Ahead {
-    fn new(w: &QMatRef<'_>) -> Self {
-        Self(w.bytes().as_ptr().wrapping_add(ROWS * w.row_bytes() + LEAD))
-    }
-
-    /// Requests the next `bytes` bytes.
-    #[inline(always)]
-    fn advance(&mut self, bytes: usize) {
-        for line in 0..bytes.div_ceil(64) {
-            // SAFETY: a hint; any address will do.
-            unsafe { _mm_prefetch::<_MM_HINT_T1>(self.0.wrapping_add(64 * line).cast()) };
-        }
-        self.0 = self.0.wrapping_add(bytes);
     }
 }
 
