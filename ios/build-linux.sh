@@ -17,8 +17,8 @@ unset RUSTUP_TOOLCHAIN RUSTC RUSTFLAGS
 
 cd "$root"
 for target in $targets; do
-    cargo rustc --quiet --locked --profile bindings --package siskin-bindings --lib --crate-type staticlib \
-        -Zbuild-std=std,panic_unwind --target "$target"
+    cargo rustc --quiet --locked --profile bindings --package siskin-bindings --no-default-features --features fast-kernels-only \
+        --lib --crate-type staticlib -Zbuild-std=std,panic_unwind --target "$target"
 done
 
 # The parts of an XCFramework: folder, platform, variant, targets.

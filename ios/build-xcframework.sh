@@ -26,7 +26,7 @@ targets=(aarch64-apple-ios aarch64-apple-ios-sim x86_64-apple-ios aarch64-apple-
 rustup target add "${targets[@]}"
 cd "$root"
 for target in "${targets[@]}"; do
-    cargo rustc --locked --profile bindings --package siskin-bindings --lib --crate-type staticlib --target "$target"
+    cargo rustc --locked --profile bindings --package siskin-bindings --no-default-features --features fast-kernels-only --lib --crate-type staticlib --target "$target"
 done
 
 built=${CARGO_TARGET_DIR:-$root/target}

@@ -15,4 +15,4 @@ unset RUSTUP_TOOLCHAIN RUSTC RUSTFLAGS
 export PATH=/usr/bin:$PATH RUSTC_BOOTSTRAP=1 CARGO_TARGET_DIR=$target
 variable=CARGO_TARGET_$(tr a-z- A-Z_ <<<"$triple")_LINKER
 export "$variable=$here/lld-as-clang"
-cargo build --locked --package siskin-android --features own-unwinder -Zbuild-std=std,panic_unwind --target "$triple" "$@"
+cargo build --locked --package siskin-android --features own-unwinder,fast-kernels-only -Zbuild-std=std,panic_unwind --target "$triple" "$@"

@@ -90,13 +90,13 @@ impl Product {
         kernels.matmul(w, &acts, &mut stripe, scratch);
     }
 
-    /// Computes it for one token in tasks of `bytes` of weights, as the decoder does.
+    /// Computes it in tasks of `bytes` of weights, as the decoder does; the results lie task by task.
     pub fn run_cut(&mut self, kernels: &Kernels, bytes: usize) {
         let (w, acts, out, scratch) = self.parts();
-        let step = (bytes / w.row_bytes()).next_multiple_of(16);
-        for (i, out) in out.chunks_mut(step).enumerate() {
-            let rows = i * step..i * step + out.len();
-            let mut stripe = Stripe::whole(out, acts.n(), rows.len());
+        let (n, step) = (acts.n(), (bytes / w.row_bytes()).next_multiple_of(16));
+        for (i, out) in out.chunks_mut(n * step).enumerate() {
+            let rows = i * step..i * step + out.len() / n;
+            let mut stripe = Stripe::whole(out, n, rows.len());
             kernels.matmul(w.slice_rows(rows), &acts, &mut stripe, scratch);
         }
     }
@@ -189,8 +189,9 @@ impl Attention {
         let chunk = AttnChunk {
             q: &self.q,
             head_dim: self.head_dim,
+            value_dim: self.head_dim,
             k: siskin::kernels::KvRows::F16(&self.k),
-            v: siskin::kernels::KvRows::F16(&self.v),
+            v: Some(siskin::kernels::KvRows::F16(&self.v)),
             len: Self::LEN,
             visible: &self.visible,
             next: None,

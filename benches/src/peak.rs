@@ -122,28 +122,26 @@ mod arm {
     use std::hint::black_box;
 
     macro_rules! sixteen {
-        ($name:ident, $instruction:literal) => {
+        ($name:ident, $feature:literal, $instruction:literal) => {
             /// Sixteen independent accumulators per round.
-            ///
-            /// # Safety
-            /// - the processor has the instruction.
-            pub(super) unsafe fn $name(rounds: usize) {
-                // SAFETY: plain NEON, and the instruction that the caller vouches for, on registers only.
-                unsafe {
-                    let (a, b) = (vdupq_n_s8(black_box(3)), vdupq_n_s8(black_box(5)));
-                    let mut acc = [vdupq_n_s32(0); 16];
-                    for _ in 0..rounds {
-                        for acc in &mut acc {
+            #[target_feature(enable = $feature)] // assemblers refuse what the function does not have
+            pub(super) fn $name(rounds: usize) {
+                let (a, b) = (vdupq_n_s8(black_box(3)), vdupq_n_s8(black_box(5)));
+                let mut acc = [vdupq_n_s32(0); 16];
+                for _ in 0..rounds {
+                    for acc in &mut acc {
+                        // SAFETY: an instruction that this function has, on registers only.
+                        unsafe {
                             asm!($instruction, inout(vreg) *acc, in(vreg) a, in(vreg) b,
                                  options(pure, nomem, nostack));
                         }
                     }
-                    black_box(acc);
                 }
+                black_box(acc);
             }
         };
     }
-    sixteen!(fmla, "fmla {0:v}.4s, {1:v}.4s, {2:v}.4s");
-    sixteen!(sdot, "sdot {0:v}.4s, {1:v}.16b, {2:v}.16b");
-    sixteen!(smmla, "smmla {0:v}.4s, {1:v}.16b, {2:v}.16b");
+    sixteen!(fmla, "neon", "fmla {0:v}.4s, {1:v}.4s, {2:v}.4s");
+    sixteen!(sdot, "neon,dotprod", "sdot {0:v}.4s, {1:v}.16b, {2:v}.16b");
+    sixteen!(smmla, "neon,i8mm", "smmla {0:v}.4s, {1:v}.16b, {2:v}.16b");
 }

@@ -24,7 +24,8 @@ fn main() -> siskin::Result<()> {
             stop_at_end_of_turn: false,
             ..GenerateOptions::default()
         };
-        session.job(Prompt::Text { text: "hi".to_owned(), parse_special: false }, options)
+        session
+            .job(Prompt::Text { text: "hi".to_owned(), parse_special: false, pictures: Vec::new() }, options)
     };
     let mut batch = Batch::default();
     for n in [tokens / 10, tokens] {

@@ -37,6 +37,8 @@ impl From<siskin::Event<'_>> for Event {
             }
             siskin::Event::Token { id, logprob } => Self::Token { id: id.0, logprob },
             siskin::Event::Text(text) => Self::Text { text: text.to_owned() },
+            // It was not asked for, so none comes.
+            siskin::Event::Reasoning(_) => Self::Text { text: String::new() },
         }
     }
 }

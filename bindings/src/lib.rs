@@ -7,24 +7,32 @@
 //!
 //! It does not know the C interface (`ffi/`): both stand on `siskin` side by side.
 
+mod embedder;
 mod error;
 mod events;
+mod fim;
 mod job;
 mod log;
 mod model;
+mod moderator;
 mod options;
 mod session;
+mod vision;
 
+pub use embedder::{EmbedOptions, Embedder, Pooling};
 pub use error::{LogFailure, SiskinError};
 pub use events::{Event, Outcome, Stats, StopReason};
+pub use fim::{FimCut, FimFile, FimJob, FimRequest};
 pub use job::Job;
 pub use log::{LogLevel, LogSink};
 pub use model::{Fit, Model, ModelInfo, Pressure, SpecialTokens, Thermal, TokenKind};
+pub use moderator::{ModerateOptions, Moderator, Policy, Score};
 pub use options::{
-    GenerateOptions, KvType, Message, ModelOptions, Prompt, RenderOptions, SamplerConfig, SessionOptions,
-    TokenBias,
+    Experts, GenerateOptions, KvType, Message, ModelOptions, Prompt, RenderOptions, SamplerConfig,
+    SessionOptions, TokenBias,
 };
 pub use session::Session;
+pub use vision::{PanAndScan, Picture, Vision, VisionInfo};
 
 uniffi::setup_scaffolding!("siskin");
 

@@ -7,7 +7,10 @@ use siskin::tokenizer::{Special, TokenId};
 
 use crate::error::argument;
 use crate::options::messages;
-use crate::{Message, ModelOptions, RenderOptions, Session, SessionOptions, SiskinError, wide};
+use crate::{
+    EmbedOptions, Embedder, Message, ModelOptions, ModerateOptions, Moderator, Pooling, RenderOptions,
+    Session, SessionOptions, SiskinError, Vision, wide,
+};
 
 /// An opened model: immutable, shared freely between threads and sessions. The weights stay in the mapped file.
 #[derive(Debug, uniffi::Object)]
@@ -63,6 +66,8 @@ impl Model {
             parameters: info.parameters,
             weight_bytes: info.weight_bytes,
             has_chat_template: info.has_chat_template,
+            generates: info.generates,
+            pooling: info.pooling.map(Into::into),
             kernels: info.kernels.to_owned(),
             threads: wide(info.threads),
             path: file.path().map(|p| p.display().to_string()),
@@ -87,6 +92,39 @@ impl Model {
     #[uniffi::method(default(options))]
     pub fn session(&self, options: SessionOptions) -> Result<Arc<Session>, SiskinError> {
         Session::new(self, options)
+    }
+
+    /// Starts an embedder: texts to vectors.
+    #[uniffi::method(default(options))]
+    pub fn embedder(&self, options: EmbedOptions) -> Result<Arc<Embedder>, SiskinError> {
+        Embedder::new(self, options)
+    }
+
+    /// Starts a moderator: how probable it is that texts violate policies.
+    #[uniffi::method(default(options))]
+    pub fn moderator(&self, options: ModerateOptions) -> Result<Arc<Moderator>, SiskinError> {
+        Moderator::new(self, options)
+    }
+
+    /// Whether the model was trained to fill in the middle.
+    pub fn fills_in(&self) -> bool {
+        self.0.fills_in()
+    }
+
+    /// Opens the model's eyes: the vision tower in the GGUF file at `path` ("mmproj"), or in the folder of a model that
+    /// sees.
+    pub fn vision(&self, path: String) -> Result<Arc<Vision>, SiskinError> {
+        Vision::open(self, &path)
+    }
+
+    /// The same from part of an open file, as for `open_fd`.
+    pub fn vision_fd(&self, fd: i32, offset: u64, length: u64) -> Result<Arc<Vision>, SiskinError> {
+        Vision::from_file(self, descriptor::gguf(fd, offset, length)?)
+    }
+
+    /// The same from a file in memory, which is copied once.
+    pub fn vision_bytes(&self, bytes: Vec<u8>) -> Result<Arc<Vision>, SiskinError> {
+        Vision::from_file(self, GgufFile::from_bytes(bytes)?)
     }
 
     /// The keys of the file's metadata, in the file's order.
@@ -155,7 +193,7 @@ impl Model {
     /// The text that the file's chat template makes of a conversation.
     #[uniffi::method(default(options))]
     pub fn render(&self, messages: Vec<Message>, options: RenderOptions) -> Result<String, SiskinError> {
-        Ok(self.0.chat_template()?.render(&self::messages(messages)?, &options.try_into()?)?)
+        Ok(self.0.chat_template()?.render(&self::messages(messages)?.0, &options.try_into()?)?)
     }
 
     /// The tokens of a conversation: rendered by the file's chat template and encoded.
@@ -165,7 +203,7 @@ impl Model {
         messages: Vec<Message>,
         options: RenderOptions,
     ) -> Result<Vec<u32>, SiskinError> {
-        let tokens = self.0.conversation(&self::messages(messages)?, &options.try_into()?)?;
+        let tokens = self.0.conversation(&self::messages(messages)?.0, &options.try_into()?)?;
         Ok(tokens.into_iter().map(|t| t.0).collect())
     }
 
@@ -226,6 +264,10 @@ pub struct ModelInfo {
     pub weight_bytes: u64,
     /// Whether the file has a chat template that can be used.
     pub has_chat_template: bool,
+    /// Whether it generates text; if not, it only embeds.
+    pub generates: bool,
+    /// How it was trained to embed texts, if its file says so.
+    pub pooling: Option<Pooling>,
     /// Name of the kernels in use.
     pub kernels: String,
     /// Threads in use.

@@ -6,9 +6,10 @@ use std::sync::Arc;
 use serde_json::{Map, Value};
 use siskin::chat;
 use siskin::tokenizer::TokenId;
+use siskin::vision::mark_images;
 
 use crate::error::argument;
-use crate::{LogLevel, LogSink, SiskinError, log, size};
+use crate::{LogLevel, LogSink, Picture, SiskinError, log, size};
 
 /// How to run a model.
 #[derive(Clone, Default, uniffi::Record)]
@@ -25,16 +26,31 @@ pub struct ModelOptions {
     /// The least important messages that go there; by default warnings.
     #[uniffi(default = None)]
     pub log_level: Option<LogLevel>,
+    /// How experts come into memory; by default as the sizes of file and memory suggest.
+    #[uniffi(default = None)]
+    pub experts: Option<Experts>,
+}
+
+/// How the experts of a model come into memory.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, uniffi::Enum)]
+pub enum Experts {
+    /// One by one if the file is larger than the memory that is left, else like everything else.
+    Auto,
+    /// Like everything else: the system reads around what is touched.
+    Map,
+    /// One by one: the system is told which come next, and reads nothing else of them.
+    Stream,
 }
 
 impl fmt::Debug for ModelOptions {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        let Self { threads, kernels, log, log_level } = self;
+        let Self { threads, kernels, log, log_level, experts } = self;
         let log = log.as_ref().map(|_| log_level);
         f.debug_struct("ModelOptions")
             .field("threads", threads)
             .field("kernels", kernels)
             .field("log", &log)
+            .field("experts", experts)
             .finish()
     }
 }
@@ -46,6 +62,12 @@ impl From<ModelOptions> for siskin::ModelOptions {
             threads: o.threads.map(|n| n as usize),
             kernels: o.kernels,
             log: o.log.map(|sink| log::log(level, sink)),
+            experts: match o.experts {
+                None | Some(Experts::Auto) => siskin::Experts::Auto,
+                Some(Experts::Map) => siskin::Experts::Map,
+                Some(Experts::Stream) => siskin::Experts::Stream,
+            },
+            chat_template: None,
         }
     }
 }
@@ -57,6 +79,8 @@ pub enum KvType {
     F16,
     /// 32-bit floats: twice the memory, for comparisons with a reference.
     F32,
+    /// 8 bits: about half the memory, and faster behind long texts. Answers differ a little from those with floats.
+    Q8,
 }
 
 /// Sizes of a session.
@@ -83,7 +107,9 @@ impl From<SessionOptions> for siskin::SessionOptions {
                 None => default.kv_type,
                 Some(KvType::F16) => siskin::KvType::F16,
                 Some(KvType::F32) => siskin::KvType::F32,
+                Some(KvType::Q8) => siskin::KvType::Q8,
             },
+            ..default
         }
     }
 }
@@ -182,9 +208,11 @@ impl From<GenerateOptions> for siskin::GenerateOptions {
             max_tokens: o.max_tokens.map(size),
             sampler: o.sampler.into(),
             stop: o.stop,
+            stop_tokens: Vec::new(),
             stop_at_end_of_turn: o.stop_at_end_of_turn,
             logprobs: o.logprobs,
             show_special: o.show_special,
+            reasoning: false,
         }
     }
 }
@@ -200,15 +228,9 @@ pub struct Message {
     /// `content` takes the place of the text above.
     #[uniffi(default = None)]
     pub fields: Option<String>,
-}
-
-impl TryFrom<Message> for chat::Message {
-    type Error = SiskinError;
-
-    fn try_from(m: Message) -> Result<Self, SiskinError> {
-        let fields = m.fields.map_or(Ok(Map::new()), |text| object("a message's fields", &text))?;
-        Ok(Self { role: m.role, content: m.content, fields })
-    }
+    /// What the message shows: where its content has "<start_of_image>" for each picture, else before it.
+    #[uniffi(default = [])]
+    pub pictures: Vec<Arc<Picture>>,
 }
 
 /// What a chat template is given besides the messages.
@@ -261,6 +283,10 @@ pub enum Prompt {
         /// Whether the text of special tokens becomes those tokens: no for what a user typed.
         #[uniffi(default = false)]
         parse_special: bool,
+        /// What is shown: where the text has "<start_of_image>" for each picture, if special tokens in it count, else
+        /// before it.
+        #[uniffi(default = [])]
+        pictures: Vec<Arc<Picture>>,
     },
     /// A whole conversation. What the session holds of it already is not computed again.
     Messages {
@@ -278,17 +304,32 @@ impl TryFrom<Prompt> for siskin::Prompt {
     fn try_from(prompt: Prompt) -> Result<Self, SiskinError> {
         Ok(match prompt {
             Prompt::Tokens { tokens } => Self::Tokens(tokens.into_iter().map(TokenId).collect()),
-            Prompt::Text { text, parse_special } => Self::Text { text, parse_special },
+            Prompt::Text { text, parse_special, pictures } => {
+                let pictures = pictures.iter().map(|picture| picture.inner().clone()).collect();
+                Self::Text { text, parse_special, pictures }
+            }
             Prompt::Messages { messages, options } => {
-                Self::Messages { messages: self::messages(messages)?, options: options.try_into()? }
+                let (messages, pictures) = self::messages(messages)?;
+                Self::Messages { messages, options: options.try_into()?, pictures }
             }
         })
     }
 }
 
-/// Messages as the library takes them.
-pub(crate) fn messages(messages: Vec<Message>) -> Result<Vec<chat::Message>, SiskinError> {
-    messages.into_iter().map(chat::Message::try_from).collect()
+/// Messages as the library takes them, and what they show.
+pub(crate) fn messages(
+    messages: Vec<Message>,
+) -> Result<(Vec<chat::Message>, Vec<siskin::Picture>), SiskinError> {
+    let mut pictures = Vec::new();
+    let mut converted = Vec::with_capacity(messages.len());
+    for m in messages {
+        let fields = m.fields.map_or(Ok(Map::new()), |text| object("a message's fields", &text))?;
+        let mut message = chat::Message { role: m.role, content: m.content, fields };
+        mark_images(&mut message, m.pictures.len())?;
+        pictures.extend(m.pictures.iter().map(|picture| picture.inner().clone()));
+        converted.push(message);
+    }
+    Ok((converted, pictures))
 }
 
 fn json(what: &str, text: &str) -> Result<Value, SiskinError> {

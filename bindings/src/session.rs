@@ -5,7 +5,7 @@ use std::sync::Arc;
 use siskin::SharedSession;
 
 use crate::model::Model;
-use crate::{Fit, GenerateOptions, Job, Prompt, SessionOptions, SiskinError, size, wide};
+use crate::{FimJob, FimRequest, Fit, GenerateOptions, Job, Prompt, SessionOptions, SiskinError, size, wide};
 
 /// A conversation's state: the tokens so far with what the model made of them. One job at a time works on it; while
 /// one does, the other calls throw `Busy`.
@@ -58,5 +58,14 @@ impl Session {
     #[uniffi::method(default(options))]
     pub fn job(&self, prompt: Prompt, options: GenerateOptions) -> Result<Arc<Job>, SiskinError> {
         Ok(Job::new(self.0.job(prompt.try_into()?, options.into())?))
+    }
+
+    /// Prepares what goes between the prefix and the suffix of `request`. The session is that text's from then on: what it
+    /// holds of the prompt already is not computed again, the rest is forgotten. If there is more text than room, its far
+    /// ends are cut.
+    #[uniffi::method(default(options))]
+    pub fn fim(&self, request: FimRequest, options: GenerateOptions) -> Result<FimJob, SiskinError> {
+        let (job, cut) = self.0.fim(&request.into(), options.into())?;
+        Ok(FimJob { job: Job::new(job), cut: cut.into() })
     }
 }

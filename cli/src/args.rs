@@ -1,5 +1,10 @@
 //! The command line.
 
+use crate::about::{EMBED, FIM, MODERATE, PACK};
+use crate::fim::FimArgs;
+use crate::imatrix::ImatrixArgs;
+use crate::moderate::ModerateArgs;
+use crate::quantize::QuantizeArgs;
 use clap::{Args, Parser, Subcommand, ValueEnum};
 use siskin::sampler::SamplerConfig;
 use std::path::PathBuf;
@@ -19,12 +24,17 @@ Exit codes:
 Examples:
   siskin run model.gguf \"Why is the sky blue?\"
   siskin run model.gguf --raw -n 32 --temp 0 < start-of-a-story.txt
+  siskin run gemma.gguf --mmproj mmproj.gguf --image photo.jpg \"What is this?\"
   siskin chat model.gguf --system \"Answer in one sentence.\"
   siskin fit model.gguf --ctx 8192
   siskin info model.gguf --json
+  siskin embed embedding-model.gguf --similarity --text \"Why is the sky blue?\" --text - < answers.txt
+  siskin fim coder-model.gguf main.rs --at 12:5
+  siskin moderate shieldgemma.gguf --policy hate_speech < text.txt
+  siskin quantize folder model.gguf --type Q4_K_M
 ";
 
-/// Runs language models on this machine: memory-mapped GGUF files in, text out.
+/// Runs language models on this machine: memory-mapped GGUF files and Hugging Face folders in, text out.
 #[derive(Debug, Parser)]
 #[command(name = "siskin", version, after_help = AFTER_HELP, max_term_width = 110)]
 pub(crate) struct Cli {
@@ -32,6 +42,8 @@ pub(crate) struct Cli {
     pub(crate) command: Command,
 }
 
+// One paragraph of documentation on a variant would take the place of these texts, and so would that of what a
+// subcommand's arguments have in common with others'.
 #[derive(Debug, Subcommand)]
 pub(crate) enum Command {
     /// Answer one prompt
@@ -42,14 +54,24 @@ pub(crate) enum Command {
     Info(InfoArgs),
     /// Say whether a model fits this machine
     Fit(FitArgs),
+    #[command(about = "Turn texts into vectors", long_about = EMBED)]
+    Embed(EmbedArgs),
+    #[command(about = "Complete a text in the middle: code, in an editor", long_about = FIM)]
+    Fim(FimArgs),
+    #[command(about = "Say how probable it is that a text violates policies", long_about = MODERATE)]
+    Moderate(ModerateArgs),
     /// Turn text into tokens, or tokens into text
     Tokenize(TokenizeArgs),
     /// Measure how well a model predicts a text
     Perplexity(PerplexityArgs),
     /// Check a file up to a stage of its use
     Check(CheckArgs),
-    /// Copy a model file and add what makes it faster
+    #[command(about = "Copy a model file and add what makes it faster", long_about = PACK)]
     Pack(PackArgs),
+    /// Write a model with smaller weights
+    Quantize(QuantizeArgs),
+    /// Measure how much each input of a model's products matters, for `quantize`
+    Imatrix(ImatrixArgs),
     /// Measure speed and memory
     Bench(BenchArgs),
 }
@@ -57,7 +79,7 @@ pub(crate) enum Command {
 /// Which model, and on what.
 #[derive(Args, Clone, Debug)]
 pub(crate) struct ModelArgs {
-    /// A GGUF file (of a split model, any part)
+    /// A GGUF file (of a split model, any part), or a folder with config.json and safetensors files
     pub(crate) model: PathBuf,
     /// Threads [default: one for each fast core]
     #[arg(long, short = 't', value_name = "N")]
@@ -65,6 +87,21 @@ pub(crate) struct ModelArgs {
     /// Kernels by name instead of the fastest that the processor runs, such as "scalar"
     #[arg(long, value_name = "TIER")]
     pub(crate) kernels: Option<String>,
+    /// How the experts of a model that has some come into memory
+    #[arg(long, value_enum, default_value_t, value_name = "HOW")]
+    pub(crate) experts: Experts,
+}
+
+/// How experts come into memory.
+#[derive(clap::ValueEnum, Clone, Copy, Debug, Default)]
+pub(crate) enum Experts {
+    /// "stream" if the file is larger than the memory that is left, else "map"
+    #[default]
+    Auto,
+    /// Like everything else: the system reads around what is touched
+    Map,
+    /// One by one: the system is told which come next, and reads nothing else of them
+    Stream,
 }
 
 /// Sizes of a session.
@@ -73,9 +110,30 @@ pub(crate) struct ContextArgs {
     /// Tokens that prompt and answer may take together [default: 4096, or what the model was trained for if less]
     #[arg(long, short = 'c', value_name = "N")]
     pub(crate) ctx: Option<usize>,
+    #[command(flatten)]
+    pub(crate) pass: PassArgs,
+}
+
+/// What a session computes in, and on.
+#[derive(Args, Clone, Debug)]
+pub(crate) struct PassArgs {
     /// Prompt tokens in one pass
     #[arg(long, short = 'b', value_name = "N")]
     pub(crate) batch: Option<usize>,
+    /// How keys and values of past tokens are stored
+    #[arg(long, value_enum, value_name = "TYPE", default_value_t = Kv::F16)]
+    pub(crate) kv: Kv,
+}
+
+/// How keys and values are stored.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, ValueEnum)]
+pub(crate) enum Kv {
+    /// 16-bit floats
+    F16,
+    /// 32-bit floats: twice the memory, to compare with
+    F32,
+    /// 8 bits: about half the memory, and faster behind long texts; the answers differ a little
+    Q8,
 }
 
 /// How tokens are chosen.
@@ -114,6 +172,42 @@ pub(crate) struct SamplingArgs {
     pub(crate) seed: Option<u64>,
 }
 
+/// What becomes of reasoning.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, ValueEnum)]
+pub(crate) enum Reasoning {
+    /// Shown on standard error if that is a terminal; with --json, a field of its own
+    #[default]
+    Auto,
+    /// Shown on standard error; with --json, a field of its own
+    Show,
+    /// Left out
+    Hide,
+}
+
+/// A number of tokens to generate: none would look like an empty answer.
+pub(crate) fn at_least_one(text: &str) -> Result<usize, String> {
+    match text.parse() {
+        Ok(0) => Err("at least 1 token must be asked for".to_owned()),
+        Ok(n) => Ok(n),
+        Err(e) => Err(format!("{e}")),
+    }
+}
+
+/// What the model is to see.
+#[derive(Args, Clone, Debug)]
+pub(crate) struct ImageArgs {
+    /// The vision tower of the model: a GGUF file ("mmproj"), or a folder [default: the model itself if it is a folder]
+    #[arg(long, value_name = "FILE")]
+    pub(crate) mmproj: Option<PathBuf>,
+    /// A picture to be seen before the prompt (PNG or JPEG), or where it has "<start_of_image>"; may be given several times
+    #[arg(long, value_name = "FILE")]
+    pub(crate) image: Vec<PathBuf>,
+    /// Show parts of long pictures, too: what is small in them is lost when the whole becomes a square ("pan and scan"). Each
+    /// part takes as much time and context as a picture
+    #[arg(long)]
+    pub(crate) pan_and_scan: bool,
+}
+
 #[derive(Args, Debug)]
 pub(crate) struct RunArgs {
     #[command(flatten)]
@@ -126,8 +220,14 @@ pub(crate) struct RunArgs {
     /// A system message for the chat template
     #[arg(long, value_name = "TEXT", conflicts_with = "raw")]
     pub(crate) system: Option<String>,
+    /// A chat template (Jinja) to use instead of the model's
+    #[arg(long, value_name = "FILE", conflicts_with = "raw")]
+    pub(crate) template: Option<PathBuf>,
+    /// What becomes of what the model thinks before it answers, where its format keeps that apart
+    #[arg(long, value_enum, default_value_t, value_name = "HOW")]
+    pub(crate) reasoning: Reasoning,
     /// Most tokens to generate [default: what the context holds]
-    #[arg(short = 'n', long, value_name = "N")]
+    #[arg(short = 'n', long, value_name = "N", value_parser = at_least_one)]
     pub(crate) max_tokens: Option<usize>,
     /// End the answer before this text; may be given several times
     #[arg(long, value_name = "TEXT")]
@@ -142,6 +242,8 @@ pub(crate) struct RunArgs {
     #[arg(long)]
     pub(crate) stats: bool,
     #[command(flatten)]
+    pub(crate) images: ImageArgs,
+    #[command(flatten)]
     pub(crate) context: ContextArgs,
     #[command(flatten)]
     pub(crate) sampling: SamplingArgs,
@@ -154,8 +256,14 @@ pub(crate) struct ChatArgs {
     /// A system message
     #[arg(long, value_name = "TEXT")]
     pub(crate) system: Option<String>,
+    /// A chat template (Jinja) to use instead of the model's
+    #[arg(long, value_name = "FILE")]
+    pub(crate) template: Option<PathBuf>,
+    /// What becomes of what the model thinks before it answers, where its format keeps that apart
+    #[arg(long, value_enum, default_value_t, value_name = "HOW")]
+    pub(crate) reasoning: Reasoning,
     /// Most tokens in one answer [default: what the context holds]
-    #[arg(short = 'n', long, value_name = "N")]
+    #[arg(short = 'n', long, value_name = "N", value_parser = at_least_one)]
     pub(crate) max_tokens: Option<usize>,
     /// End an answer before this text; may be given several times
     #[arg(long, value_name = "TEXT")]
@@ -164,6 +272,8 @@ pub(crate) struct ChatArgs {
     #[arg(long)]
     pub(crate) json: bool,
     #[command(flatten)]
+    pub(crate) images: ImageArgs,
+    #[command(flatten)]
     pub(crate) context: ContextArgs,
     #[command(flatten)]
     pub(crate) sampling: SamplingArgs,
@@ -171,7 +281,7 @@ pub(crate) struct ChatArgs {
 
 #[derive(Args, Debug)]
 pub(crate) struct InfoArgs {
-    /// A GGUF file, also one that cannot be run
+    /// A GGUF file, also one that cannot be run, or a folder
     pub(crate) file: PathBuf,
     /// List every tensor
     #[arg(long)]
@@ -196,8 +306,55 @@ pub(crate) struct FitArgs {
 }
 
 #[derive(Args, Debug)]
+pub(crate) struct EmbedArgs {
+    #[command(flatten)]
+    pub(crate) model: ModelArgs,
+    /// A text, or "-" for the lines of standard input; may be given several times
+    #[arg(long, value_name = "TEXT", allow_hyphen_values = true)]
+    pub(crate) text: Vec<String>,
+    /// Put this before every text
+    #[arg(
+        long,
+        value_name = "TEXT",
+        default_value = "",
+        hide_default_value = true,
+        allow_hyphen_values = true
+    )]
+    pub(crate) prefix: String,
+    /// How the states of the tokens become one [default: what the file says]
+    #[arg(long, value_enum)]
+    pub(crate) pooling: Option<PoolingArg>,
+    /// Whether vectors have length 1
+    #[arg(long, value_name = "BOOL", default_value_t = true, action = clap::ArgAction::Set)]
+    pub(crate) normalize: bool,
+    /// Only the first N numbers of each vector, for models that were trained for that
+    #[arg(long, value_name = "N")]
+    pub(crate) dimensions: Option<usize>,
+    /// Cut texts that are too long instead of refusing them
+    #[arg(long)]
+    pub(crate) truncate: bool,
+    /// Print how much each text is like the first (the cosine) instead of its vector
+    #[arg(long)]
+    pub(crate) similarity: bool,
+    /// Print a JSON object for each text, on a line of its own
+    #[arg(long)]
+    pub(crate) json: bool,
+}
+
+/// How the states of the tokens become one.
+#[derive(Clone, Copy, Debug, ValueEnum)]
+pub(crate) enum PoolingArg {
+    /// Their mean
+    Mean,
+    /// The first token's
+    Cls,
+    /// The last token's
+    Last,
+}
+
+#[derive(Args, Debug)]
 pub(crate) struct TokenizeArgs {
-    /// A GGUF file
+    /// A GGUF file, or a folder with config.json and tokenizer.json
     pub(crate) model: PathBuf,
     /// The text (with --decode: token ids, separated by spaces or commas); from standard input if absent or "-"
     #[arg(allow_hyphen_values = true)]
@@ -222,9 +379,8 @@ pub(crate) struct PerplexityArgs {
     /// Tokens in a window
     #[arg(long, short = 'c', value_name = "N", default_value_t = 512)]
     pub(crate) ctx: usize,
-    /// Tokens in one pass
-    #[arg(long, short = 'b', value_name = "N")]
-    pub(crate) batch: Option<usize>,
+    #[command(flatten)]
+    pub(crate) pass: PassArgs,
     /// Only the first windows
     #[arg(long, value_name = "N")]
     pub(crate) chunks: Option<usize>,
@@ -251,7 +407,7 @@ pub(crate) enum Stage {
 
 #[derive(Args, Debug)]
 pub(crate) struct CheckArgs {
-    /// A GGUF file: a model, or an adapter together with --base
+    /// A GGUF file (a model, or an adapter together with --base), or a folder
     pub(crate) file: PathBuf,
     /// How far to go
     #[arg(long, value_enum, default_value_t = Stage::Generate)]
@@ -261,12 +417,6 @@ pub(crate) struct CheckArgs {
     pub(crate) base: Option<PathBuf>,
 }
 
-/// The copy holds the model as it was, byte for byte, and behind it a small second version of its output matrix. With
-/// that, each token is chosen after reading about half of the matrix, and comes out exactly the same. Other programs
-/// read the copy as before.
-///
-/// The table follows where the model's activations point, which is measured on text: the model's own, or one that is
-/// given. It changes the speed only, never the result. Worth it for models with a large vocabulary and few layers.
 #[derive(Args, Debug)]
 pub(crate) struct PackArgs {
     #[command(flatten)]
@@ -297,12 +447,14 @@ pub(crate) struct BenchArgs {
     /// Tokens before the ones generated
     #[arg(long, value_name = "N,N…", value_delimiter = ',', default_values_t = [0, 512, 2048])]
     pub(crate) depths: Vec<usize>,
+    /// Also measure passes over so many tokens that give the logits of each, as when guesses are checked
+    #[arg(long, value_name = "N,N…", value_delimiter = ',')]
+    pub(crate) rows: Vec<usize>,
     /// Repeats of each measurement; the median counts
     #[arg(short = 'r', long, value_name = "N", default_value_t = 5)]
     pub(crate) repeats: usize,
-    /// Tokens in one pass
-    #[arg(long, short = 'b', value_name = "N")]
-    pub(crate) batch: Option<usize>,
+    #[command(flatten)]
+    pub(crate) pass: PassArgs,
     /// Print JSON
     #[arg(long)]
     pub(crate) json: bool,

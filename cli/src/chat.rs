@@ -1,23 +1,27 @@
 //! `siskin chat`: a conversation. What the model has read stays in its cache: each turn feeds only what is new.
 
 use crate::Result;
-use crate::args::ChatArgs;
+use crate::args::{ChatArgs, Reasoning};
+use crate::aside::Aside;
+use crate::image::Eyes;
 use crate::interrupt::Interrupt;
 use crate::output::{Failure, print};
 use crate::progress::Progress;
-use crate::prompt::{conversation, rate, usable_template};
+use crate::prompt::{conversation, rate, template, usable_template};
 use crate::run::{reason, settings};
 use rustyline::DefaultEditor;
 use rustyline::error::ReadlineError;
 use serde_json::json;
 use siskin::chat::Message;
-use siskin::{ErrorKind, Event, Flow, GenerateOptions, Model, Session, StopReason};
+use siskin::{ErrorKind, Event, Flow, GenerateOptions, Model, Picture, SharedSession, StopReason};
 use std::io::{BufRead, IsTerminal};
+use std::path::Path;
 
 const HELP: &str = "\
 /help         this
 /reset        forget the conversation (the system message stays)
 /regenerate   answer the last message again, with other random numbers
+/image FILE   show a picture (PNG or JPEG) with the next message
 /stats        how much context is used and how fast the last answer came
 /exit         end (also Ctrl-D)
 Ctrl-C        cancel an answer; the part that came stays
@@ -26,25 +30,31 @@ A line that ends with \\ goes on in the next one.
 
 pub(crate) fn run(args: &ChatArgs) -> Result {
     let interrupt = Interrupt::install()?;
-    let model = args.model.open()?;
-    let session = model.session(&args.context.options())?;
+    let model = args.model.open_with(args.template.as_deref().map(template).transpose()?)?;
+    let session = SharedSession::new(&model, &args.context.options())?;
     let mut chat = Chat {
         messages: args.system.iter().map(|s| Message::new("system", s)).collect(),
         options: GenerateOptions {
             max_tokens: args.max_tokens,
             sampler: args.sampling.config(),
             stop: args.stop.clone(),
+            // Also if it is hidden: templates may want it back.
+            reasoning: true,
             ..GenerateOptions::default()
         },
         system: usize::from(args.system.is_some()),
         last: String::new(),
         json: args.json,
+        reasoning: args.reasoning,
+        pictures: Vec::new(),
+        eyes: Eyes::new(&model, &args.model, &args.images),
         model,
         session,
         interrupt,
     };
     // Fails now rather than after the first message.
     usable_template(&chat.model)?;
+    args.images.image.iter().try_for_each(|path| chat.show(path))?;
     let mut input = Input::new()?;
     if input.is_terminal() {
         eprintln!("{}; /help for help", settings(&chat.model));
@@ -56,10 +66,17 @@ pub(crate) fn run(args: &ChatArgs) -> Result {
             "/exit" | "/quit" => break,
             "/reset" => {
                 chat.messages.truncate(chat.system);
-                chat.session.truncate(0);
+                chat.pictures.clear();
+                chat.session.truncate(0)?;
             }
             "/stats" => print(&chat.stats())?,
             "/regenerate" => chat.regenerate()?,
+            command if command.starts_with("/image ") => {
+                let path = command["/image ".len()..].trim();
+                if let Err(e) = chat.show(Path::new(path)) {
+                    e.report(); // the conversation goes on
+                }
+            }
             command if command.starts_with('/') && !command.contains(char::is_whitespace) => {
                 eprintln!("siskin: no command {command}; /help lists them");
             }
@@ -74,24 +91,35 @@ pub(crate) fn run(args: &ChatArgs) -> Result {
 
 struct Chat {
     model: Model,
-    session: Session,
+    session: SharedSession,
     messages: Vec<Message>,
+    /// Each with the number of the message that shows it.
+    pictures: Vec<(usize, Picture)>,
+    eyes: Eyes,
     /// How many of the first messages are the system's.
     system: usize,
     options: GenerateOptions,
     interrupt: Interrupt,
     /// Whether answers are printed as JSON.
     json: bool,
+    reasoning: Reasoning,
     /// What there is to say about the last answer.
     last: String,
 }
 
 impl Chat {
+    /// Shows a picture with the next message.
+    fn show(&mut self, path: &Path) -> Result {
+        let picture = self.eyes.picture(path)?;
+        self.pictures.push((self.messages.len(), picture));
+        Ok(())
+    }
+
     /// Answers the last message. Failures that concern this turn only are told, and the turn is taken back.
     fn answer(&mut self) -> Result {
         match self.generate() {
-            Ok(text) => {
-                self.messages.push(Message::new("assistant", text));
+            Ok(message) => {
+                self.messages.push(message);
                 Ok(())
             }
             Err(Failure::Library(e)) if matches!(e.kind(), ErrorKind::ContextFull | ErrorKind::Template) => {
@@ -100,30 +128,33 @@ impl Chat {
                     eprintln!("siskin: /reset starts anew; --ctx makes room for more");
                 }
                 self.messages.pop();
+                self.pictures.retain(|(message, _)| *message < self.messages.len());
                 Ok(())
             }
             Err(other) => Err(other),
         }
     }
 
-    fn generate(&mut self) -> Result<String> {
-        let tokens = conversation(&self.model, &self.messages)?;
-        let kept = self.session.reuse_prefix(&tokens);
-        let cancel = self.session.cancel_token();
-        cancel.reset();
-        self.interrupt.watch(Some(cancel));
+    /// The answer as a message of the conversation.
+    fn generate(&mut self) -> Result<Message> {
+        let prompt = conversation(&self.model, &self.messages, &self.pictures)?;
+        let job = self.session.job(prompt, self.options.clone())?;
+        self.interrupt.watch(Some(job.cancel_token()));
         let mut progress = Progress::new();
         let (mut text, mut generated) = (String::new(), Vec::new());
         let mut broken = None;
         let quiet = self.json;
-        let outcome = self.session.generate(&tokens[kept..], &self.options, &mut |event| {
+        let mut aside = Aside::new(self.reasoning, quiet);
+        let outcome = job.run(&mut |event| {
             match event {
                 Event::Prefill { done, total } => progress.show("reading", done, total),
                 Event::Token { id, .. } => {
                     progress.clear();
                     generated.push(id.0);
                 }
+                Event::Reasoning(piece) => aside.push(piece),
                 Event::Text(piece) => {
+                    aside.close();
                     text.push_str(piece);
                     if quiet {
                         return Flow::Continue;
@@ -137,8 +168,8 @@ impl Chat {
             Flow::Continue
         });
         drop(progress);
+        let reasoning = aside.into_text();
         self.interrupt.watch(None);
-        self.session.cancel_token().reset();
         if let Some(e) = broken {
             return Err(e.into());
         }
@@ -147,7 +178,9 @@ impl Chat {
         }
         let outcome = outcome?;
         if self.json {
-            let answer = json!({ "text": text, "tokens": generated, "reason": reason(outcome.reason) });
+            let shown = Some(&reasoning).filter(|text| self.reasoning != Reasoning::Hide && !text.is_empty());
+            let end = reason(outcome.reason);
+            let answer = json!({ "text": text, "reasoning": shown, "tokens": generated, "reason": end });
             print(&format!("{answer}\n"))?;
         }
         match outcome.reason {
@@ -156,16 +189,23 @@ impl Chat {
             _ => {}
         }
         let stats = outcome.stats;
+        // The last token of an answer is not fed.
+        let prompt_tokens = self.session.position()? - stats.generated_tokens.saturating_sub(1);
         self.last = format!(
             "{} of {} prompt tokens were new, at {:.1}/s; {} generated at {:.1}/s; {}\n",
             stats.prompt_tokens,
-            tokens.len(),
+            prompt_tokens,
             rate(stats.prompt_tokens, stats.prefill_time),
             stats.generated_tokens,
             rate(stats.generated_tokens.saturating_sub(1), stats.decode_time),
             reason(outcome.reason),
         );
-        Ok(text)
+        let mut message = Message::new("assistant", text);
+        if !reasoning.is_empty() {
+            // Where gpt-oss's template looks for it.
+            message.fields.insert("thinking".to_owned(), reasoning.into());
+        }
+        Ok(message)
     }
 
     fn regenerate(&mut self) -> Result {
@@ -184,7 +224,7 @@ impl Chat {
         format!(
             "{}{} of {} tokens of context used\n",
             self.last,
-            self.session.position(),
+            self.session.position().unwrap_or_default(),
             self.session.fit().context
         )
     }

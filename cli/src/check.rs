@@ -3,19 +3,20 @@
 use crate::Result;
 use crate::args::{CheckArgs, Stage};
 use crate::output::{FAILED, Failure, print};
-use crate::prompt::session_options;
 use siskin::chat::{Message, RenderOptions};
 use siskin::gguf::{Adapter, GgufFile};
 use siskin::sampler::SamplerConfig;
 use siskin::tokenizer::{Special, TokenId};
-use siskin::{Error, ErrorKind, Flow, GenerateOptions, Model, ModelOptions};
+use siskin::{
+    EmbedOptions, Error, ErrorKind, Flow, GenerateOptions, Model, ModelOptions, Pooling, SessionOptions,
+};
 
 /// Tokens that the last stage generates, and the context it does that in.
 const TOKENS: usize = 4;
 const CONTEXT: usize = 128;
 
 pub(crate) fn run(args: &CheckArgs) -> Result {
-    let file = GgufFile::open(&args.file)?;
+    let file = siskin::hf::open_any(&args.file)?;
     let named = |e: Error| e.with_file(&args.file);
     if let Some(base) = &args.base {
         let adapter = Adapter::new(&file, &GgufFile::open(base)?).map_err(named)?;
@@ -59,8 +60,19 @@ pub(crate) fn run(args: &CheckArgs) -> Result {
     if args.stage == Stage::Render {
         return Ok(());
     }
+    if !model.spec().generates {
+        let options = EmbedOptions {
+            pooling: model.spec().embedding.pooling.or(Some(Pooling::Mean)),
+            truncate: true,
+            ..EmbedOptions::default()
+        };
+        let vector = model.embed(text, &options).map_err(named)?;
+        print(&format!("generate: ok, it embeds: {} dimensions\n", vector.len()))?;
+        return Ok(());
+    }
     let context = CONTEXT.min(model.spec().context.max(1));
-    let mut session = model.session(&session_options(Some(context), None))?;
+    let mut session =
+        model.session(&SessionOptions { context: Some(context), ..SessionOptions::default() })?;
     let prompt: Vec<TokenId> = tokens.into_iter().take(context.saturating_sub(TOKENS).max(1)).collect();
     let options = GenerateOptions {
         max_tokens: Some(TOKENS),

@@ -3,9 +3,13 @@
 use crate::Result;
 use crate::args::FitArgs;
 use crate::output::{Failure, NO_FIT, Table, bytes, print, print_json};
-use crate::system::{available_memory, read_bandwidth};
+use crate::system::read_bandwidth;
 use serde_json::json;
+use siskin::governor::available_memory;
 use std::time::Duration;
+
+/// The smallest file whose weights say how fast memory is read.
+const SMALLEST_MEASURED: u64 = 16 << 20;
 
 /// How a model fits.
 #[derive(Clone, Copy, PartialEq)]
@@ -43,7 +47,9 @@ pub(crate) fn run(args: &FitArgs) -> Result {
     let available = available_memory();
     // Pages of the file that are in memory already count as available.
     let verdict = Verdict::of(fit.dirty(), fit.peak(), available);
-    let bandwidth = if verdict == Verdict::Yes {
+    // Of a small file, starting the threads is what would be measured.
+    let measurable = fit.mapped >= SMALLEST_MEASURED;
+    let bandwidth = if verdict == Verdict::Yes && measurable {
         Some(read_bandwidth(model.file(), model.threads(), Duration::from_millis(300)))
     } else {
         None
@@ -54,6 +60,7 @@ pub(crate) fn run(args: &FitArgs) -> Result {
             "fits": verdict.words(),
             "context": fit.context,
             "batch": fit.batch,
+            "kv_type": args.context.pass.kv_type().name(),
             "threads": fit.threads,
             "mapped_bytes": fit.mapped,
             "dirty_bytes": fit.dirty(),
@@ -67,11 +74,12 @@ pub(crate) fn run(args: &FitArgs) -> Result {
             "tokens_per_second_at_most": speed,
         }))?;
     } else {
+        let kv = args.context.pass.kv_type().name();
         let mut table = Table::new(&["memory", "size", ""]);
         let mut row = |name: &str, n: u64, note: &str| table.row([name.into(), bytes(n), note.into()]);
         row("mapped", fit.mapped, "the file; the system may drop and re-read it");
         row("dirty", fit.dirty(), "only for this model, until it is closed:");
-        row("  cache", fit.kv_cache, &format!("keys and values of {} tokens", fit.context));
+        row("  cache", fit.kv_cache, &format!("keys and values of {} tokens, {kv}", fit.context));
         row(
             "  buffers",
             fit.buffers,

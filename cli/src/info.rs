@@ -5,6 +5,8 @@ use crate::args::InfoArgs;
 use crate::output::{Table, bytes, count, print, print_json};
 use serde_json::{Map, Value as Json, json};
 use siskin::gguf::{GgufFile, TensorInfo, Value};
+use siskin::tokenizer::Tokenizer;
+use siskin::vision::{VisionSpec, VisionTower};
 use siskin::{Model, ModelOptions};
 use std::collections::BTreeMap;
 
@@ -14,9 +16,13 @@ const SHOWN: usize = 60;
 const SHORT_ARRAY: usize = 8;
 
 pub(crate) fn run(args: &InfoArgs) -> Result {
-    let file = GgufFile::open(&args.file)?;
+    let file = siskin::hf::open_any(&args.file)?;
     // Building everything is the honest way to know whether the file can be run.
-    let runs = Model::from_gguf(file.clone(), &ModelOptions::default()).map(drop);
+    let runs = if VisionSpec::is_vision(file.metadata()) {
+        VisionTower::from_gguf(file.clone()).map(drop)
+    } else {
+        Model::from_gguf(file.clone(), &ModelOptions::default()).map(drop)
+    };
     let runs = runs.map_err(|e| e.to_string());
     if args.json {
         print_json(&as_json(&file, &runs))?;
@@ -68,12 +74,29 @@ fn summary(file: &GgufFile, runs: &std::result::Result<(), String>) -> Table {
     };
     row("name", text("general.name"));
     row("architecture", arch.clone());
+    let vision = VisionSpec::is_vision(meta);
+    let yes = if vision { "yes, beside the model that it belongs to (--mmproj)" } else { "yes" };
     row(
         "runs here",
-        Some(runs.as_ref().map_or_else(|e| format!("no: {}", escaped(e, 400)), |()| "yes".to_owned())),
+        Some(runs.as_ref().map_or_else(|e| format!("no: {}", escaped(e, 400)), |()| yes.to_owned())),
     );
+    row(
+        "kind",
+        vision.then(|| "vision tower and projector: turns pictures into rows for a model".to_owned()),
+    );
+    if let Ok(tower) = VisionTower::from_gguf(file.clone()) {
+        let VisionSpec { image_size, patch_size, projected, .. } = *tower.spec();
+        let positions = tower.spec().positions();
+        row("image", Some(format!("{image_size} x {image_size}, patches of {patch_size} x {patch_size}")));
+        row("gives", Some(format!("{positions} rows of {projected}, for a model of that width")));
+        row("layers", Some(tower.spec().layers.to_string()));
+    }
     let parts = if file.parts() > 1 { format!(" in {} parts", file.parts()) } else { String::new() };
-    row("file", Some(format!("GGUF version {}, {}{parts}", file.version(), bytes(file.mapped_bytes()))));
+    let kind = match file.folder() {
+        Some(_) => "folder of safetensors".to_owned(),
+        None => format!("GGUF version {}", file.version()),
+    };
+    row("file", Some(format!("{kind}, {}{parts}", bytes(file.mapped_bytes()))));
     row("parameters", Some(count(parameters)));
     let bits = weights as f64 * 8.0 / parameters.max(1) as f64;
     row("weights", Some(format!("{} ({bits:.2} bits each)", bytes(weights))));
@@ -93,13 +116,28 @@ fn summary(file: &GgufFile, runs: &std::result::Result<(), String>) -> Table {
         "vocabulary",
         meta.get("tokenizer.ggml.tokens").and_then(Value::as_array).map(|a| a.len().to_string()),
     );
-    let pre = text("tokenizer.ggml.pre").map_or(String::new(), |p| format!(" ({p})"));
+    let pre = match text("tokenizer.ggml.pre").filter(|name| !name.is_empty()) {
+        Some(name) => format!(" ({name})"),
+        None if Tokenizer::lacks_pre_tokenizer(meta) => {
+            " (the file does not say how text is cut into words: the default way, which may be wrong)"
+                .to_owned()
+        }
+        None => String::new(),
+    };
     row("tokenizer", text("tokenizer.ggml.model").map(|m| m + &pre));
+    let pooling = arch.as_deref().and_then(|a| meta.get(&format!("{a}.pooling_type")));
+    let pooling = match pooling.and_then(Value::as_integer) {
+        Some(1) => Some("by the mean of a text's states"),
+        Some(2) => Some("by a text's first state"),
+        Some(3) => Some("by a text's last state"),
+        Some(4) => Some("no, it ranks them"),
+        _ => None,
+    };
+    row("embeds texts", pooling.map(str::to_owned));
     let template = meta.get("tokenizer.chat_template").and_then(Value::as_str);
-    row(
-        "chat template",
-        Some(template.map_or("none".to_owned(), |t| format!("{} characters", t.chars().count()))),
-    );
+    let template = template.map(|t| format!("{} characters", t.chars().count()));
+    // Of a tower nobody expects one.
+    row("chat template", template.or_else(|| (!vision).then(|| "none".to_owned())));
     row("licence", text("general.license"));
     let packed = file.companion().map(|c| {
         let what = if c.tensors().get("head.basis.weight").is_some() {

@@ -4,18 +4,29 @@
 //! one line, `siskin: error: …`, with what and where; exit codes are listed in `siskin --help`.
 #![allow(clippy::print_stdout, clippy::print_stderr, reason = "a command-line program prints")]
 
+mod about;
+mod answer;
 mod args;
+mod aside;
 mod bench;
 mod chat;
 mod check;
+mod embed;
+mod fim;
 mod fit;
+mod image;
+mod imatrix;
 mod info;
 mod interrupt;
+mod moderate;
 mod output;
 mod pack;
+mod part;
 mod perplexity;
+mod place;
 mod progress;
 mod prompt;
+mod quantize;
 mod run;
 #[cfg(unix)]
 mod sigbus;
@@ -44,10 +55,15 @@ fn main() -> ExitCode {
         Command::Chat(args) => chat::run(args),
         Command::Info(args) => info::run(args),
         Command::Fit(args) => fit::run(args),
+        Command::Embed(args) => embed::run(args),
+        Command::Fim(args) => fim::run(args),
+        Command::Moderate(args) => moderate::run(args),
         Command::Tokenize(args) => tokenize::run(args),
         Command::Perplexity(args) => perplexity::run(args),
         Command::Check(args) => check::run(args),
         Command::Pack(args) => pack::run(args),
+        Command::Quantize(args) => quantize::run(args),
+        Command::Imatrix(args) => imatrix::run(args),
         Command::Bench(args) => bench::run(args),
     };
     match result {

@@ -4,15 +4,14 @@ use crate::Result;
 use crate::args::PackArgs;
 use crate::interrupt::Interrupt;
 use crate::output::{FAILED, Failure, UNREADABLE, bytes, print};
+use crate::part::Part;
 use crate::progress::Progress;
-use crate::prompt::session_options;
 use siskin::model::{Calibration, Tap};
 use siskin::sampler::SamplerConfig;
 use siskin::tokenizer::{Special, TokenId};
-use siskin::{CancelToken, Error, ErrorKind, Flow, GenerateOptions, Model};
-use std::fs::{self, File};
-use std::io::{BufWriter, Write};
-use std::path::{Path, PathBuf};
+use siskin::{CancelToken, Error, ErrorKind, Flow, GenerateOptions, Model, SessionOptions};
+use std::fs;
+use std::io::Write;
 
 /// Tokens in a row: text of its own, or a piece of the given one.
 const RUN: usize = 128;
@@ -23,16 +22,13 @@ pub(crate) fn run(args: &PackArgs) -> Result {
     if args.tokens == 0 {
         return Err(Failure::Usage("--tokens must be at least 1".to_owned()));
     }
-    if args.out.exists() && !args.force {
-        let message = format!("{} exists; --force replaces it", args.out.display());
-        return Err(Failure::Usage(message));
-    }
+    Part::check(&args.out, args.force)?;
     let interrupt = Interrupt::install()?;
     let cancel = CancelToken::default();
     interrupt.watch(Some(cancel.clone()));
     let model = args.model.open()?;
     if model.file().model_bytes().is_none() {
-        let message = "a split model cannot be packed: merge its parts first";
+        let message = "only a single GGUF file can be packed: not a split model, nor a folder";
         return Err(Error::new(ErrorKind::Unsupported, message).with_file(&args.model.model).into());
     }
     let mut progress = Progress::new();
@@ -51,11 +47,11 @@ pub(crate) fn run(args: &PackArgs) -> Result {
         })
     })?;
     model.file().check_unchanged()?;
-    let (before, after) = (model.fit(&siskin::SessionOptions::default())?, model.file().mapped_bytes());
+    let (before, after) = (model.fit(&SessionOptions::default())?, model.file().mapped_bytes());
     let size = part.finish(&args.out, args.force)?;
     drop(progress);
     let packed = Model::open(&args.out, &siskin::ModelOptions::default())?;
-    let fit = packed.fit(&siskin::SessionOptions::default())?;
+    let fit = packed.fit(&SessionOptions::default())?;
     print(&format!(
         "{}: {}, {} more than before; a token reads {} of weights instead of {} ({} positions of {})\n",
         args.out.display(),
@@ -77,7 +73,8 @@ fn calibrate(
     calibration: &mut Calibration,
     progress: &mut Progress,
 ) -> Result {
-    let mut session = model.session(&session_options(Some(RUN.max(2)), None))?;
+    let mut session =
+        model.session(&SessionOptions { context: Some(RUN.max(2)), ..SessionOptions::default() })?;
     session.set_cancel_token(cancel.clone());
     let tokens = match &args.text {
         Some(path) => {
@@ -163,54 +160,4 @@ fn copy(
     let missing = model.file().data_end().saturating_sub(all.len() as u64);
     out.write_all(&vec![0; usize::try_from(missing).unwrap_or(0)])?;
     Ok(())
-}
-
-/// A file that is being written beside its destination, and removed unless it is finished.
-struct Part {
-    path: PathBuf,
-    file: Option<File>,
-}
-
-impl Part {
-    fn create(out: &Path) -> Result<Self> {
-        let mut name = out.file_name().unwrap_or_default().to_owned();
-        name.push(format!(".{}.part", std::process::id()));
-        let path = out.with_file_name(name);
-        let file = File::create_new(&path).map_err(|e| unwritable(&path, &e))?;
-        Ok(Self { path, file: Some(file) })
-    }
-
-    fn write(&self, fill: impl FnOnce(&mut dyn Write) -> siskin::Result<()>) -> Result {
-        let Some(file) = &self.file else { return Ok(()) };
-        let mut out = BufWriter::with_capacity(1 << 20, file);
-        fill(&mut out).map_err(|e| match e.kind() {
-            ErrorKind::Io => e.with_file(&self.path),
-            _ => e,
-        })?;
-        out.flush().and_then(|()| file.sync_all()).map_err(|e| unwritable(&self.path, &e))
-    }
-
-    /// Gives the file its name; its size.
-    fn finish(mut self, out: &Path, force: bool) -> Result<u64> {
-        let size = fs::metadata(&self.path).map_err(|e| unwritable(&self.path, &e))?.len();
-        // Somebody else may have made one meanwhile.
-        if out.exists() && !force {
-            return Err(Failure::Usage(format!("{} exists; --force replaces it", out.display())));
-        }
-        fs::rename(&self.path, out).map_err(|e| unwritable(out, &e))?;
-        self.file = None;
-        Ok(size)
-    }
-}
-
-impl Drop for Part {
-    fn drop(&mut self) {
-        if self.file.take().is_some() {
-            let _ = fs::remove_file(&self.path);
-        }
-    }
-}
-
-fn unwritable(path: &Path, e: &std::io::Error) -> Failure {
-    Failure::Other(format!("{}: {e}", path.display()), FAILED)
 }

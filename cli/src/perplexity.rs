@@ -11,7 +11,7 @@ use crate::args::PerplexityArgs;
 use crate::interrupt::Interrupt;
 use crate::output::{FAILED, Failure, UNREADABLE, print, print_json};
 use crate::progress::Progress;
-use crate::prompt::{session_options, stdin_text};
+use crate::prompt::stdin_text;
 use serde_json::json;
 use siskin::Model;
 use siskin::model::Tap;
@@ -34,7 +34,7 @@ pub(crate) fn run(args: &PerplexityArgs) -> Result {
         let message = format!("the text has {} tokens, less than one window of {}", tokens.len(), args.ctx);
         return Err(Failure::Other(message, FAILED));
     }
-    let mut session = model.session(&session_options(Some(args.ctx), args.batch))?;
+    let mut session = model.session(&args.pass.options(Some(args.ctx)))?;
     interrupt.watch(Some(session.cancel_token()));
     let started = Instant::now();
     let mut progress = Progress::new();
@@ -63,6 +63,7 @@ pub(crate) fn run(args: &PerplexityArgs) -> Result {
             "tokens_scored": total.count,
             "seconds": seconds,
             "kernels": model.kernels().name(),
+            "kv_type": args.pass.kv_type().name(),
             "threads": model.threads(),
         }))?;
         return Ok(());

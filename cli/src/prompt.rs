@@ -1,13 +1,14 @@
 //! What several subcommands need: opening a model, settings from the command line, prompts from messages.
 
 use crate::Result;
-use crate::args::{ContextArgs, ModelArgs, SamplingArgs};
+use crate::args::{ContextArgs, Experts, Kv, ModelArgs, PassArgs, SamplingArgs};
 use crate::output::{FAILED, Failure, UNREADABLE};
-use siskin::chat::{Date, Message, RenderOptions};
+use siskin::chat::{ChatTemplate, Date, MAX_SOURCE_BYTES, Message, RenderOptions};
 use siskin::sampler::SamplerConfig;
-use siskin::tokenizer::{Special, TokenId};
-use siskin::{ErrorKind, Model, ModelOptions, SessionOptions};
+use siskin::vision::mark_images;
+use siskin::{ErrorKind, KvType, Model, ModelOptions, Picture, Prompt, SessionOptions};
 use std::io::Read;
+use std::path::Path;
 use std::time::{SystemTime, UNIX_EPOCH};
 
 /// The most bytes that a prompt or text from standard input may have.
@@ -15,20 +16,62 @@ const MAX_INPUT: u64 = 256 << 20;
 
 impl ModelArgs {
     pub(crate) fn open(&self) -> Result<Model> {
-        let options = ModelOptions { threads: self.threads, kernels: self.kernels.clone(), log: None };
+        self.open_with(None)
+    }
+
+    /// With the text of a chat template that takes the place of the model's.
+    pub(crate) fn open_with(&self, chat_template: Option<String>) -> Result<Model> {
+        let options = ModelOptions {
+            threads: self.threads,
+            kernels: self.kernels.clone(),
+            experts: self.experts.into(),
+            chat_template,
+            ..ModelOptions::default()
+        };
         Ok(Model::open(&self.model, &options)?)
+    }
+}
+
+impl From<Experts> for siskin::Experts {
+    fn from(experts: Experts) -> Self {
+        match experts {
+            Experts::Auto => Self::Auto,
+            Experts::Map => Self::Map,
+            Experts::Stream => Self::Stream,
+        }
+    }
+}
+
+impl From<Kv> for KvType {
+    fn from(kv: Kv) -> Self {
+        match kv {
+            Kv::F16 => Self::F16,
+            Kv::F32 => Self::F32,
+            Kv::Q8 => Self::Q8,
+        }
     }
 }
 
 impl ContextArgs {
     pub(crate) fn options(&self) -> SessionOptions {
-        session_options(self.ctx, self.batch)
+        self.pass.options(self.ctx)
     }
 }
 
-pub(crate) fn session_options(context: Option<usize>, batch: Option<usize>) -> SessionOptions {
-    let default = SessionOptions::default();
-    SessionOptions { context, batch: batch.unwrap_or(default.batch), ..default }
+impl PassArgs {
+    pub(crate) fn kv_type(&self) -> KvType {
+        self.kv.into()
+    }
+
+    pub(crate) fn options(&self, context: Option<usize>) -> SessionOptions {
+        let default = SessionOptions::default();
+        SessionOptions {
+            context,
+            batch: self.batch.unwrap_or(default.batch),
+            kv_type: self.kv_type(),
+            ..default
+        }
+    }
 }
 
 impl SamplingArgs {
@@ -64,6 +107,19 @@ pub(crate) fn stdin_text() -> Result<String> {
     })
 }
 
+/// The text of a chat template in a file, which parses.
+pub(crate) fn template(path: &Path) -> Result<String> {
+    let failed = |e: &dyn std::fmt::Display| Failure::Other(format!("{}: {e}", path.display()), UNREADABLE);
+    let mut bytes = Vec::new();
+    // One byte more than a template may have: too long is said below.
+    let file = std::fs::File::open(path).map_err(|e| failed(&e))?;
+    file.take(MAX_SOURCE_BYTES as u64 + 1).read_to_end(&mut bytes).map_err(|e| failed(&e))?;
+    let text = String::from_utf8(bytes)
+        .map_err(|e| failed(&format!("not UTF-8 (at byte {})", e.utf8_error().valid_up_to())))?;
+    ChatTemplate::new(&text, "", "").map_err(|e| e.with_file(path))?;
+    Ok(text)
+}
+
 /// Now, in UTC.
 fn now() -> Option<Date> {
     let seconds = SystemTime::now().duration_since(UNIX_EPOCH).ok()?.as_secs();
@@ -75,22 +131,32 @@ pub(crate) fn usable_template(model: &Model) -> Result<()> {
     match model.chat_template() {
         Ok(_) => Ok(()),
         Err(e) if e.kind() == ErrorKind::Missing => {
-            Err(Failure::Usage("the model has no chat template; use `siskin run --raw`".to_owned()))
+            let message =
+                "the model has no chat template; give one with --template, or use `siskin run --raw`";
+            Err(Failure::Usage(message.to_owned()))
         }
         Err(e) => Err(e.into()),
     }
 }
 
-/// The prompt tokens of a conversation, by the model's template; an error without one.
-pub(crate) fn conversation(model: &Model, messages: &[Message]) -> Result<Vec<TokenId>> {
+/// The prompt of a conversation, each of its pictures with the number of the message that shows it; an error without a
+/// template.
+pub(crate) fn conversation(
+    model: &Model,
+    messages: &[Message],
+    pictures: &[(usize, Picture)],
+) -> Result<Prompt> {
     usable_template(model)?;
-    let options = RenderOptions { add_generation_prompt: true, now: now(), ..RenderOptions::default() };
-    Ok(model.conversation(messages, &options)?)
+    let mut messages = messages.to_vec();
+    for (i, message) in messages.iter_mut().enumerate() {
+        mark_images(message, pictures.iter().filter(|(n, _)| *n == i).count())?;
+    }
+    let pictures = pictures.iter().map(|(_, picture)| picture.clone()).collect();
+    Ok(Prompt::Messages { messages, options: render_options(), pictures })
 }
 
-/// The tokens of a text that is to be continued as it is.
-pub(crate) fn continuation(model: &Model, text: &str) -> Result<Vec<TokenId>> {
-    Ok(model.tokenizer().encode(text, Special { add: true, parse: true })?)
+fn render_options() -> RenderOptions {
+    RenderOptions { add_generation_prompt: true, now: now(), ..RenderOptions::default() }
 }
 
 /// The number of tokens per second.

@@ -1,16 +1,17 @@
 //! `siskin run`: one prompt, one answer.
 
 use crate::Result;
-use crate::args::RunArgs;
+use crate::answer::Answer;
+use crate::args::{Reasoning, RunArgs};
+use crate::image::Eyes;
 use crate::interrupt::Interrupt;
 use crate::output::{CANCELLED, Failure, print, print_json};
-use crate::progress::Progress;
-use crate::prompt::{continuation, conversation, rate, stdin_text};
+use crate::prompt::{conversation, rate, stdin_text, template};
 use serde_json::json;
 use siskin::chat::Message;
-use siskin::{ErrorKind, Event, Flow, GenerateOptions, Model, StopReason};
+use siskin::{CancelToken, ErrorKind, GenerateOptions, Model, Prompt, SharedSession, StopReason};
 use std::io::{IsTerminal, Write};
-use std::time::Instant;
+use std::time::{Duration, Instant};
 
 pub(crate) fn run(args: &RunArgs) -> Result {
     let prompt = match args.prompt.as_deref() {
@@ -25,71 +26,38 @@ pub(crate) fn run(args: &RunArgs) -> Result {
     }
     let interrupt = Interrupt::install()?;
     let started = Instant::now();
-    let model = args.model.open()?;
+    let model = args.model.open_with(args.template.as_deref().map(template).transpose()?)?;
     let load_time = started.elapsed();
-    let tokens = if args.raw || model.chat_template().is_err_and(|e| e.kind() == ErrorKind::Missing) {
-        if args.system.is_some() {
-            return Err(Failure::Usage("--system: the model has no chat template".to_owned()));
-        }
-        continuation(&model, &prompt)?
-    } else {
-        let mut messages: Vec<Message> = args.system.iter().map(|s| Message::new("system", s)).collect();
-        messages.push(Message::new("user", prompt));
-        conversation(&model, &messages)?
-    };
-    let mut session = model.session(&args.context.options())?;
-    interrupt.watch(Some(session.cancel_token()));
+    let (prompt, looking) = asked(args, &model, prompt, &interrupt)?;
     let options = GenerateOptions {
         max_tokens: args.max_tokens,
         sampler: args.sampling.config(),
         stop: args.stop.clone(),
         stop_at_end_of_turn: !args.ignore_eos,
         logprobs: args.json,
+        reasoning: args.reasoning != Reasoning::Hide,
         ..GenerateOptions::default()
     };
-    let mut progress = Progress::new();
-    let (mut text, mut generated, mut logprobs) = (String::new(), Vec::new(), Vec::new());
-    let mut broken = None;
-    let mut ended = true; // whether the output is at the start of a line
-    let outcome = session.generate(&tokens, &options, &mut |event| {
-        match event {
-            Event::Prefill { done, total } => progress.show("reading", done, total),
-            Event::Token { id, logprob } => {
-                progress.clear();
-                generated.push(id.0);
-                logprobs.extend(logprob);
-            }
-            Event::Text(piece) => {
-                if args.json {
-                    text.push_str(piece);
-                } else if let Err(e) = print(piece) {
-                    broken = Some(e);
-                    return Flow::Stop;
-                } else {
-                    ended = piece.ends_with('\n');
-                }
-            }
-        }
-        Flow::Continue
-    });
-    drop(progress);
-    if let Some(e) = broken {
-        return Err(e.into());
-    }
-    if !ended {
+    let session = SharedSession::new(&model, &args.context.options())?;
+    let job = session.job(prompt, options.clone())?;
+    interrupt.watch(Some(job.cancel_token()));
+    let answer = Answer::of(&job, args.json, args.reasoning)?;
+    if !answer.at_line_start {
         print("\n")?;
     }
-    let outcome = outcome?;
+    let outcome = answer.outcome;
     let stats = outcome.stats;
-    let decode_rate = rate(stats.generated_tokens.saturating_sub(1), stats.decode_time);
+    let decode_rate = answer.decode_rate();
     if args.json {
         print_json(&json!({
-            "text": text,
-            "tokens": generated,
-            "logprobs": logprobs,
+            "text": answer.text,
+            "reasoning": Some(answer.reasoning).filter(|text| !text.is_empty()),
+            "tokens": answer.tokens,
+            "logprobs": answer.logprobs,
             "reason": reason(outcome.reason),
             "prompt_tokens": stats.prompt_tokens,
             "generated_tokens": stats.generated_tokens,
+            "images_ms": looking.map(|time| time.as_secs_f64() * 1e3),
             "load_ms": load_time.as_secs_f64() * 1e3,
             "prefill_ms": stats.prefill_time.as_secs_f64() * 1e3,
             "decode_ms": stats.decode_time.as_secs_f64() * 1e3,
@@ -101,8 +69,10 @@ pub(crate) fn run(args: &RunArgs) -> Result {
         }))?;
     }
     if args.stats {
+        let looking =
+            looking.map_or_else(String::new, |t| format!("images seen in {:.0} ms, ", t.as_secs_f64() * 1e3));
         let line = format!(
-            "{} prompt tokens at {:.1}/s, {} generated at {decode_rate:.1}/s, loaded in {:.0} ms; {}; {}",
+            "{looking}{} prompt tokens at {:.1}/s, {} generated at {decode_rate:.1}/s, loaded in {:.0} ms; {}; {}",
             stats.prompt_tokens,
             rate(stats.prompt_tokens, stats.prefill_time),
             stats.generated_tokens,
@@ -116,6 +86,44 @@ pub(crate) fn run(args: &RunArgs) -> Result {
         StopReason::Cancelled => Err(Failure::Quiet(CANCELLED)),
         _ => Ok(()),
     }
+}
+
+/// The prompt as the session takes it; with images, what looking at them took.
+fn asked(
+    args: &RunArgs,
+    model: &Model,
+    text: String,
+    interrupt: &Interrupt,
+) -> Result<(Prompt, Option<Duration>)> {
+    let missing = model.chat_template().is_err_and(|e| e.kind() == ErrorKind::Missing);
+    let raw = args.raw || missing;
+    if raw && args.system.is_some() {
+        return Err(Failure::Usage(
+            "--system: the model has no chat template; --template gives one".to_owned(),
+        ));
+    }
+    if missing && !args.raw {
+        eprintln!(
+            "siskin: no chat template: the prompt is continued as it is; --raw says so, --template gives one"
+        );
+    }
+    let started = Instant::now();
+    let mut eyes = Eyes::new(model, &args.model, &args.images);
+    let pictures = args.images.image.iter().map(|path| eyes.picture(path)).collect::<Result<Vec<_>>>()?;
+    let cancel = CancelToken::default();
+    interrupt.watch(Some(cancel.clone()));
+    pictures.iter().try_for_each(|picture| picture.features(&cancel).map(drop))?;
+    let looking = (!pictures.is_empty()).then(|| started.elapsed());
+    let prompt = if raw {
+        Prompt::Text { text, parse_special: true, pictures }
+    } else {
+        let mut messages: Vec<Message> = args.system.iter().map(|s| Message::new("system", s)).collect();
+        messages.push(Message::new("user", text));
+        let last = messages.len() - 1;
+        let pictures: Vec<_> = pictures.into_iter().map(|picture| (last, picture)).collect();
+        conversation(model, &messages, &pictures)?
+    };
+    Ok((prompt, looking))
 }
 
 /// The name of a reason in JSON and messages.

@@ -1,29 +1,12 @@
 //! What the machine has and does: memory, and how fast memory can be read.
 
 use siskin::gguf::GgufFile;
+use siskin::governor::kib_field;
 use std::time::{Duration, Instant};
-
-/// Memory that programs can still take, in bytes; `None` where the system doesn't say. In a container, what is left
-/// of its limit.
-pub(crate) fn available_memory() -> Option<u64> {
-    let meminfo = std::fs::read_to_string("/proc/meminfo").ok()?;
-    let machine = kib_field(&meminfo, "MemAvailable:")?;
-    let cgroup = |name: &str| {
-        std::fs::read_to_string(format!("/sys/fs/cgroup/{name}")).ok()?.trim().parse::<u64>().ok()
-    };
-    let container =
-        cgroup("memory.max").zip(cgroup("memory.current")).map(|(max, now)| max.saturating_sub(now));
-    Some(container.map_or(machine, |left| left.min(machine)))
-}
 
 /// A field of this process's status, in bytes: `VmHWM:` (peak resident) or `RssAnon:` (dirty).
 pub(crate) fn process_memory(field: &str) -> Option<u64> {
     kib_field(&std::fs::read_to_string("/proc/self/status").ok()?, field)
-}
-
-fn kib_field(text: &str, field: &str) -> Option<u64> {
-    let line = text.lines().find_map(|l| l.strip_prefix(field))?;
-    line.trim().strip_suffix("kB")?.trim().parse::<u64>().ok()?.checked_mul(1024)
 }
 
 /// The most bytes that a measurement reads in one pass.
@@ -112,7 +95,6 @@ mod tests {
     #[cfg(target_os = "linux")]
     #[test]
     fn linux_says_all() {
-        assert!(available_memory().is_some_and(|n| n > 1 << 20));
         assert!(process_memory("VmHWM:").is_some_and(|n| n > 1 << 16));
         assert!(process_memory("RssAnon:").is_some());
     }

@@ -5,7 +5,6 @@ use crate::args::TokenizeArgs;
 use crate::output::{Failure, Table, print, print_json};
 use crate::prompt::stdin_text;
 use serde_json::json;
-use siskin::gguf::GgufFile;
 use siskin::tokenizer::{Special, TokenId, Tokenizer};
 
 pub(crate) fn run(args: &TokenizeArgs) -> Result {
@@ -13,7 +12,7 @@ pub(crate) fn run(args: &TokenizeArgs) -> Result {
         Some(text) if text != "-" => text.to_owned(),
         _ => stdin_text()?,
     };
-    let file = GgufFile::open(&args.model)?;
+    let file = siskin::hf::open_any(&args.model)?;
     let tokenizer = Tokenizer::from_metadata(file.metadata()).map_err(|e| e.with_file(&args.model))?;
     if args.decode {
         return decode(args, &tokenizer, &text);

@@ -122,14 +122,15 @@ fn a_conversation_as_json() {
 
 #[test]
 fn info_as_table_and_json() {
-    for family in ["llama3", "bert"] {
-        let Some(path) = model(family) else { return };
+    let Some(unknown) = common::unknown_architecture("info") else { return };
+    let Some(llama) = model("llama3") else { return };
+    for (path, runs) in [(llama, true), (unknown, false)] {
         let path = path.to_str().expect("UTF-8");
         let shown = succeeds(&mut siskin(["info", path, "--metadata", "--tensors"]));
         assert!(shown.contains("architecture") && shown.contains("general.architecture"), "{shown}");
         let object = json(&succeeds(&mut siskin(["info", path, "--json"])));
-        assert_eq!(object["runs"], family == "llama3");
-        assert_eq!(object["refused_because"].is_null(), family == "llama3");
+        assert_eq!(object["runs"], runs);
+        assert_eq!(object["refused_because"].is_null(), runs);
         let tensors = object["tensors"].as_array().expect("a list");
         assert!(
             tensors.iter().all(|t| t["name"].is_string() && t["shape"].is_array() && t["bytes"].is_u64())
@@ -137,6 +138,42 @@ fn info_as_table_and_json() {
         let tokens = &object["metadata"]["tokenizer.ggml.tokens"];
         assert!(tokens["length"].as_u64().expect("a number") > 100);
     }
+}
+
+#[test]
+fn texts_become_lines_of_numbers() {
+    let Some(path) = model("embeddinggemma") else { return };
+    let path = path.to_str().expect("UTF-8");
+    let lines = |text: &str| text.lines().map(str::to_owned).collect::<Vec<_>>();
+    let plain = lines(&succeeds(&mut siskin(["embed", path, "--text", "hello", "--text", "a cat"])));
+    assert!(plain.len() == 2 && plain.iter().all(|line| line.split(' ').count() == 64), "{plain:?}");
+    // The same from standard input, where a line's end is no part of it, with a text before.
+    let mut child = siskin(["embed", path, "--json", "--text", "first", "--text", "-"])
+        .stdin(Stdio::piped())
+        .stdout(Stdio::piped())
+        .spawn()
+        .expect("starts");
+    child.stdin.take().expect("piped").write_all(b"hello\r\na cat").expect("read");
+    let out = lines(&text(&child.wait_with_output().expect("ends").stdout));
+    let objects: Vec<Value> = out.iter().map(|line| json(line)).collect();
+    let numbers = |value: &Value| {
+        let list = value["embedding"].as_array().expect("a list").clone();
+        list.iter().map(|x| x.as_f64().expect("a number")).collect::<Vec<_>>()
+    };
+    assert_eq!((objects.len(), &objects[1]["text"]), (3, &"hello".into()));
+    for (line, object) in plain.iter().zip(&objects[1..]) {
+        let line: Vec<f64> = line.split(' ').map(|x| x.parse().expect("a number")).collect();
+        assert_eq!(line, numbers(object));
+        assert!((line.iter().map(|x| x * x).sum::<f64>() - 1.0).abs() < 1e-6);
+    }
+    // A prefix is a part of the text; short vectors; cosines.
+    let with = ["embed", path, "--prefix", "hel", "--text", "lo"];
+    assert_eq!(lines(&succeeds(&mut siskin(with))), plain[..1]);
+    let short =
+        succeeds(&mut siskin(["embed", path, "--text", "x", "--dimensions", "3", "--normalize", "false"]));
+    assert_eq!(short.split_whitespace().count(), 3);
+    let alike = succeeds(&mut siskin(["embed", path, "--text", "x", "--text", "x", "--similarity"]));
+    assert_eq!(alike, "1.000000\n1.000000\n");
 }
 
 #[test]
@@ -324,4 +361,63 @@ fn truncating_the_file_under_a_running_session_is_an_error() {
     let stderr = text(&out.stderr);
     assert_eq!(out.status.code(), Some(5), "{:?} {stderr}", out.status);
     assert!(stderr.starts_with("siskin: error: ") && stderr.contains("model.gguf"), "{stderr}");
+}
+
+#[cfg(feature = "image")]
+#[test]
+fn pictures_are_seen() {
+    let Some(path) = model("gemma3_mm") else { return };
+    let folder = path.parent().expect("a folder");
+    let file = |name: &str| folder.join(name).to_str().expect("UTF-8").to_owned();
+    let (gguf, tower, picture) = (file("model.gguf"), file("mmproj.gguf"), file("image.png"));
+    let run = |model: &str, more: &[&str]| {
+        let args = ["run", model, "--raw", "What is this?", "--temp", "0", "-n", "8", "--json"];
+        json(&succeeds(siskin(args).args(more)))
+    };
+    let blind = run(&gguf, &[]);
+    let seeing = run(&gguf, &["--mmproj", &tower, "--image", &picture]);
+    let count = |answer: &Value| answer["prompt_tokens"].as_u64().expect("a number");
+    // Two gaps, two marks, four positions.
+    assert_eq!(count(&seeing), count(&blind) + 8);
+    assert!(seeing["images_ms"].is_number() && blind["images_ms"].is_null());
+    assert_ne!(seeing["logprobs"], blind["logprobs"]);
+    // In a folder the tower is beside the model; and a picture may stand anywhere.
+    assert_eq!(run(&file("hf"), &["--image", &picture])["tokens"], seeing["tokens"]);
+    let args = ["run", &gguf, "--raw", "<start_of_image>What is this?", "--temp", "0", "-n", "8", "--json"];
+    let placed = json(&succeeds(siskin(args).args(["--mmproj", &tower, "--image", &picture])));
+    assert_eq!(placed["logprobs"], seeing["logprobs"]);
+    let shown = succeeds(&mut siskin(["info", &tower]));
+    assert!(shown.contains("vision tower") && shown.contains("4 rows of 64"), "{shown}");
+}
+
+#[cfg(feature = "image")]
+#[test]
+fn long_pictures_are_seen_in_parts() {
+    let Some(path) = model("gemma3_mm") else { return };
+    let (gguf, hf) = (path.to_str().expect("UTF-8"), path.with_file_name("hf"));
+    let picture = concat!(env!("CARGO_MANIFEST_DIR"), "/../tests/pictures/picture.png"); // 64 x 48
+    // A folder that cuts smaller pictures than others do.
+    let folder = folder("parts");
+    for name in ["config.json", "model.safetensors"] {
+        std::fs::write(folder.join(name), std::fs::read(hf.join(name)).expect("there")).expect("written");
+    }
+    let numbers = r#"{"do_pan_and_scan": true, "pan_and_scan_min_crop_size": 8}"#;
+    std::fs::write(folder.join("preprocessor_config.json"), numbers).expect("written");
+    let tower = folder.to_str().expect("UTF-8");
+    let run = |prompt: &str, more: &[&str]| {
+        let args = ["run", gguf, "--mmproj", tower, "--raw", "--temp", "0", "-n", "4", "--json", prompt];
+        json(&succeeds(siskin(args).args(more)))
+    };
+    let whole = run("What is this?", &["--image", picture]);
+    let parts = run("What is this?", &["--image", picture, "--pan-and-scan"]);
+    // By hand, with the whole in the place of its two parts: the same words, and as many positions.
+    let mark = "<start_of_image>";
+    let words = "and here are some crops to help you see better";
+    let by_hand = format!("Here is the original image {mark} {words} {mark} {mark}What is this?");
+    let thrice = run(&by_hand, &["--image", picture, "--image", picture, "--image", picture]);
+    assert_eq!(parts["prompt_tokens"], thrice["prompt_tokens"]);
+    assert_ne!(parts["prompt_tokens"], whole["prompt_tokens"]);
+    assert_ne!(parts["logprobs"], thrice["logprobs"]);
+    let chat = siskin(["chat", gguf, "--help"]).output().expect("runs");
+    assert!(text(&chat.stdout).contains("--pan-and-scan"));
 }

@@ -17,7 +17,7 @@ fn files_that_are_no_models() {
         (dir.to_str().expect("UTF-8"), empty.to_str().expect("UTF-8"), junk.to_str().expect("UTF-8"));
     for command in ["info", "check", "fit"] {
         fails(&mut siskin([command, "/no/such/model.gguf"]), 4, &["/no/such/model.gguf", "No such file"]);
-        fails(&mut siskin([command, dir]), 4, &[dir, "directory"]);
+        fails(&mut siskin([command, dir]), 3, &[dir, "config.json"]);
         fails(&mut siskin([command, empty]), 3, &[empty]);
         fails(&mut siskin([command, junk]), 3, &[junk]);
     }
@@ -47,12 +47,29 @@ fn no_permission() {
 
 #[test]
 fn unsupported_models_are_refused_but_described() {
+    let Some(path) = common::unknown_architecture("unsupported-model") else { return };
+    let path = path.to_str().expect("UTF-8");
+    fails(&mut siskin(["run", path, "hi"]), 3, &[path, "architecture \"mamba\"", "general.architecture"]);
+    fails(&mut siskin(["check", path, "--stage", "load"]), 3, &["mamba"]);
+    let shown = succeeds(&mut siskin(["info", path]));
+    assert!(shown.contains("architecture") && shown.contains("no: "), "{shown}");
+}
+
+#[test]
+fn models_that_embed_do_not_generate() {
     let Some(bert) = model("bert") else { return };
     let bert = bert.to_str().expect("UTF-8");
-    fails(&mut siskin(["run", bert, "hi"]), 3, &[bert, "architecture \"bert\"", "general.architecture"]);
-    fails(&mut siskin(["check", bert, "--stage", "load"]), 3, &["bert"]);
-    let shown = succeeds(&mut siskin(["info", bert]));
-    assert!(shown.contains("architecture") && shown.contains("no: "), "{shown}");
+    for args in [&["run", bert, "hi", "--raw"][..], &["bench", bert]] {
+        fails(&mut siskin(args), 3, &["embeds texts"]);
+    }
+    fails(&mut siskin(["pack", bert, "/no/such/place"]), 3, &["no head"]);
+    let Some(llama) = model("llama3") else { return };
+    let llama = llama.to_str().expect("UTF-8");
+    fails(&mut siskin(["embed", llama, "--text", "hi"]), 3, &["pooling"]);
+    fails(&mut siskin(["embed", bert]), 2, &["no text"]);
+    fails(&mut siskin(["embed", bert, "--text", "hi", "--dimensions", "65"]), 2, &["64"]);
+    let long = "a ".repeat(600);
+    fails(&mut siskin(["embed", bert, "--text", &long]), 1, &["at most 512"]);
 }
 
 #[test]
@@ -148,4 +165,30 @@ fn checks_of_good_files() {
     let out = output(siskin(["check", "--base"]).arg(&base).arg(&adapter));
     assert_eq!(out.status.code(), Some(3));
     assert!(text(&out.stderr).contains("cannot be applied yet"), "{}", text(&out.stderr));
+}
+
+#[cfg(feature = "image")]
+#[test]
+fn pictures_without_eyes() {
+    let (Some(path), Some(llama)) = (model("gemma3_mm"), model("llama3")) else { return };
+    let folder = path.parent().expect("a folder");
+    let file = |name: &str| folder.join(name).to_str().expect("UTF-8").to_owned();
+    let (gguf, tower, picture) = (file("model.gguf"), file("mmproj.gguf"), file("image.png"));
+    let llama = llama.to_str().expect("UTF-8");
+    let run = |model: &str, more: &[&str]| {
+        let mut command = siskin(["run", model, "--raw", "x"]);
+        command.args(more);
+        command
+    };
+    fails(&mut run(llama, &["--mmproj", &tower, "--image", &picture]), 3, &["llama", "gemma3", &tower]);
+    fails(&mut run(&gguf, &["--image", &picture]), 2, &["--mmproj"]);
+    fails(&mut run(&gguf, &["--mmproj", &gguf, "--image", &picture]), 3, &["no vision tower", &gguf]);
+    fails(&mut run(&gguf, &["--mmproj", &tower, "--image", &tower]), 4, &[&tower]);
+    fails(&mut run(&gguf, &["--mmproj", &tower, "--image", "/no/such.png"]), 4, &["/no/such.png"]);
+    fails(
+        &mut run(&gguf, &["--mmproj", &tower, "--image", &picture, "-b", "2"]),
+        2,
+        &["4 positions", "batch"],
+    );
+    fails(&mut run(&tower, &[]), 3, &["companion", "mmproj"]);
 }

@@ -7,10 +7,11 @@ use crate::cancel::CancelToken;
 use crate::chat::{ChatTemplate, Message, RenderOptions};
 use crate::error::{Error, ErrorKind, Result};
 use crate::gguf::{GgufFile, Value};
-use crate::governor::{Pressure, Thermal};
+use crate::governor::{Pressure, Thermal, available_memory};
+use crate::hf;
 use crate::kernels::Kernels;
 use crate::log::{Log, LogLevel};
-use crate::model::{Calibration, Decoder, ModelSpec, Table};
+use crate::model::{Calibration, Context, Decoder, ModelSpec, Pooling, Table};
 use crate::plan::{self, Fit, SessionOptions};
 use crate::threads::{Pool, default_threads};
 use crate::tokenizer::{Special, TokenId, Tokenizer};
@@ -24,6 +25,33 @@ pub struct ModelOptions {
     pub kernels: Option<String>,
     /// Where messages go; by default nowhere.
     pub log: Option<Log>,
+    /// How experts come into memory.
+    pub experts: Experts,
+    /// The text of a chat template, which takes the place of the file's.
+    pub chat_template: Option<String>,
+}
+
+/// How the experts of a model come into memory.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Hash)]
+pub enum Experts {
+    /// `Stream` if the file is larger than the memory that is left when it is opened, else `Map`.
+    #[default]
+    Auto,
+    /// Like everything else: the system reads around what is touched, which is faster where memory holds the model.
+    Map,
+    /// The system is told for every token which experts come next, and reads nothing else of them.
+    Stream,
+}
+
+impl Experts {
+    /// Whether a model of so many bytes had better be read expert by expert.
+    fn are_streamed(self, bytes: u64) -> bool {
+        match self {
+            Self::Stream => true,
+            Self::Map => false,
+            Self::Auto => available_memory().is_some_and(|available| bytes > available),
+        }
+    }
 }
 
 /// An opened model, ready for sessions. Cheap to clone; immutable; shared freely between threads.
@@ -55,8 +83,12 @@ pub struct ModelInfo {
     pub parameters: u64,
     /// Bytes of all tensors.
     pub weight_bytes: u64,
-    /// Whether the file has a chat template that can be used.
+    /// Whether there is a chat template that can be used.
     pub has_chat_template: bool,
+    /// Whether the model generates text; if not, it only embeds.
+    pub generates: bool,
+    /// How the model was trained to embed texts; `None` if the file does not say.
+    pub pooling: Option<Pooling>,
     /// Name of the kernel tier in use.
     pub kernels: &'static str,
     /// Threads in use.
@@ -68,21 +100,22 @@ struct Inner {
     file: GgufFile,
     decoder: Decoder,
     tokenizer: Tokenizer,
-    /// An error if the file has one that cannot be used: it still completes text.
+    /// An error if there is one that cannot be used: it still completes text.
     template: Result<Option<ChatTemplate>>,
     kernels: &'static Kernels,
     pool: Pool,
     log: Option<Log>,
+    stream_experts: bool,
 }
 
 impl Model {
-    /// Opens the model file at `path` (any part of a split one). Weights stay in the mapped file.
+    /// Opens the model at `path`: a GGUF file (any part of a split one), or a folder as [`crate::hf`] describes it. Weights stay in the mapped file.
     ///
     /// # Errors
     /// Names the file and the key, tensor and offset that it fails on.
     pub fn open(path: impl AsRef<Path>, options: &ModelOptions) -> Result<Self> {
         let path = path.as_ref();
-        GgufFile::open(path).and_then(|file| Self::from_gguf(file, options)).map_err(|e| {
+        hf::open_any(path).and_then(|file| Self::from_gguf(file, options)).map_err(|e| {
             // What is wrong with the options is not the file's fault.
             if e.kind() == ErrorKind::Argument { e } else { e.with_file(path) }
         })
@@ -107,8 +140,12 @@ impl Model {
             );
             return Err(Error::new(ErrorKind::Shape, message).with_tensor("token_embd.weight"));
         }
-        let template = ChatTemplate::from_metadata(file.metadata(), &tokenizer);
+        let template = match &options.chat_template {
+            None => ChatTemplate::from_metadata(file.metadata(), &tokenizer),
+            Some(source) => ChatTemplate::of(source, &tokenizer).map(Some),
+        };
         let pool = Pool::new(options.threads.unwrap_or_else(default_threads))?;
+        let stream_experts = options.experts.are_streamed(file.mapped_bytes());
         let model = Self(Arc::new(Inner {
             file,
             decoder,
@@ -117,7 +154,11 @@ impl Model {
             kernels,
             pool,
             log: options.log.clone(),
+            stream_experts,
         }));
+        if stream_experts {
+            model.decoder().advise_random_experts();
+        }
         model.say(LogLevel::Info, || {
             let (spec, kernels, threads) = (model.spec(), model.kernels().name(), model.threads());
             let mib = (model.file().mapped_bytes() + model.file().heap_bytes() as u64) >> 20;
@@ -127,12 +168,22 @@ impl Model {
                 spec.layers.len()
             )
         });
+        if Tokenizer::lacks_pre_tokenizer(model.file().metadata()) {
+            model.say(LogLevel::Warn, || {
+                "tokenizer.ggml.pre is missing: text is cut into words in the default way, which may be wrong".to_owned()
+            });
+        }
         match &model.0.template {
             Ok(None) => model.say(LogLevel::Info, || "the file has no chat template".to_owned()),
             Err(e) => model.say(LogLevel::Warn, || format!("the chat template cannot be used: {e}")),
             Ok(Some(_)) => {}
         }
         Ok(model)
+    }
+
+    /// Whether it is the same model, opened once.
+    pub fn is_same(&self, other: &Self) -> bool {
+        Arc::ptr_eq(&self.0, &other.0)
     }
 
     /// What a session with these options will take.
@@ -142,12 +193,21 @@ impl Model {
     pub fn fit(&self, options: &SessionOptions) -> Result<Fit> {
         let trained = self.spec().context;
         let context = options.context.unwrap_or(trained.min(plan::DEFAULT_CONTEXT));
-        let batch = options.batch.min(context);
+        let batch = match self.spec().is_bidirectional() {
+            true => context, // a text goes through in one pass
+            false => options.batch.min(context),
+        };
+        if let Some(positions) = self.spec().learned_positions()
+            && context > positions
+        {
+            let message = format!("a context of {context} tokens: the model has {positions} positions");
+            return Err(Error::new(ErrorKind::Argument, message));
+        }
         // The session keeps a copy of the logits for the sampler.
         let tables = self.0.file.heap_bytes() + self.0.tokenizer.heap_bytes() + 4 * self.0.tokenizer.len();
         Fit::new(
             &self.0.decoder,
-            (context, batch, self.threads()),
+            (context, batch, options.logit_rows, self.threads()),
             options.kv_type,
             self.0.file.mapped_bytes(),
             tables,
@@ -167,6 +227,8 @@ impl Model {
             parameters: file.tensors().parameters(),
             weight_bytes: file.tensors().weight_bytes(),
             has_chat_template: self.0.template.as_ref().is_ok_and(Option::is_some),
+            generates: spec.generates,
+            pooling: spec.embedding.pooling,
             kernels: self.kernels().name(),
             threads: self.threads(),
         }
@@ -187,7 +249,7 @@ impl Model {
         &self.0.tokenizer
     }
 
-    /// The file's chat template.
+    /// The chat template: the file's, or the one that was given instead.
     ///
     /// # Errors
     /// `Missing` if the file has none; `Template` if it has one that does not parse. Everything but conversations works
@@ -216,10 +278,15 @@ impl Model {
         options: &RenderOptions,
     ) -> Result<Vec<TokenId>> {
         let text = self.chat_template()?.render(messages, options)?;
+        self.tokenizer().encode_unless(cancel, &text, self.special_of(&text))
+    }
+
+    /// How a prompt is encoded: the begin token is added unless it is written there.
+    pub(crate) fn special_of(&self, prompt: &str) -> Special {
         let tokenizer = self.tokenizer();
         let begin = tokenizer.bos().and_then(|bos| tokenizer.token_text(bos));
-        let has_begin = begin.is_some_and(|begin| !begin.is_empty() && text.starts_with(&*begin));
-        tokenizer.encode_unless(cancel, &text, Special { add: !has_begin, parse: true })
+        let has_begin = begin.is_some_and(|begin| !begin.is_empty() && prompt.starts_with(&*begin));
+        Special { add: !has_begin, parse: true }
     }
 
     /// The kernels in use.
@@ -275,6 +342,13 @@ impl Model {
 
     pub(crate) fn decoder(&self) -> &Decoder {
         &self.0.decoder
+    }
+
+    /// What a pass runs on.
+    pub(crate) fn context<'a>(&'a self, cancel: &'a CancelToken) -> Context<'a> {
+        let stream_experts = self.0.stream_experts;
+        let (kernels, pool) = (self.kernels(), self.pool());
+        Context { kernels, pool, cancel, inputs: None, stream_experts, together: false }
     }
 
     pub(crate) fn pool(&self) -> &Pool {

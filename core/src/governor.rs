@@ -72,6 +72,38 @@ impl Pressure {
     }
 }
 
+/// Memory that programs can still take, in bytes; `None` where the system doesn't say. In a container, what is left
+/// of its limit.
+pub fn available_memory() -> Option<u64> {
+    let meminfo = std::fs::read_to_string("/proc/meminfo").ok()?;
+    let machine = kib_field(&meminfo, "MemAvailable:")?;
+    let left = std::fs::read_to_string("/proc/self/cgroup").ok().and_then(|groups| container(&groups));
+    Some(left.map_or(machine, |left| left.min(machine)))
+}
+
+/// Bytes that the control group in `/proc/self/cgroup` may still take, where it has a limit: version 2 or 1.
+fn container(groups: &str) -> Option<u64> {
+    let number = |path: String| std::fs::read_to_string(path).ok()?.trim().parse::<u64>().ok();
+    groups.lines().find_map(|line| {
+        let (folder, max, now) = match line.splitn(3, ':').collect::<Vec<_>>()[..] {
+            ["0", "", path] => (format!("/sys/fs/cgroup{path}"), "memory.max", "memory.current"),
+            [_, "memory", path] => {
+                let folder = format!("/sys/fs/cgroup/memory{path}");
+                (folder, "memory.limit_in_bytes", "memory.usage_in_bytes")
+            }
+            _ => return None,
+        };
+        let (max, now) = (number(format!("{folder}/{max}"))?, number(format!("{folder}/{now}"))?);
+        Some(max.saturating_sub(now))
+    })
+}
+
+/// A field such as `MemAvailable: 12 kB` in a text of the system's (`/proc/meminfo`, `/proc/PID/status`), in bytes.
+pub fn kib_field(text: &str, field: &str) -> Option<u64> {
+    let line = text.lines().find_map(|l| l.strip_prefix(field))?;
+    line.trim().strip_suffix("kB")?.trim().parse::<u64>().ok()?.checked_mul(1024)
+}
+
 #[cfg(test)]
 mod tests {
     use super::*;

@@ -31,13 +31,17 @@ pub mod cancel;
 pub mod chat;
 pub mod engine;
 pub mod error;
+pub mod fim;
 pub mod gguf;
 pub mod governor;
+pub mod hf;
 pub mod job;
+mod json;
 pub mod kernels;
 pub mod kv_cache;
 pub mod log;
 pub mod model;
+pub mod moderate;
 pub mod plan;
 pub mod quant;
 pub mod sampler;
@@ -45,18 +49,26 @@ pub mod session;
 pub mod tensor;
 pub mod threads;
 pub mod tokenizer;
+pub mod vision;
 
 pub use cancel::CancelToken;
-pub use engine::{Model, ModelInfo, ModelOptions};
+pub use engine::{Experts, Model, ModelInfo, ModelOptions};
 pub use error::{Error, ErrorKind, Result};
+pub use fim::{FimCut, FimFile, FimPrompt, FimRequest};
 pub use governor::{Pressure, Thermal};
-pub use job::{Batch, Job, Prompt, SharedSession};
+pub use job::{Batch, Job, Prompt, SharedEmbedder, SharedModerator, SharedSession};
 pub use kv_cache::KvType;
 pub use log::{Log, LogLevel};
+pub use model::Pooling;
+pub use moderate::{ModerateOptions, Moderator, Policy, Score};
 pub use plan::Fit;
 pub use sampler::SamplerConfig;
 pub use session::{
-    Event, Flow, GenerateOptions, HeadStats, Outcome, Session, SessionOptions, Stats, StopReason,
+    EmbedOptions, Embedder, Event, Flow, GenerateOptions, HeadStats, Outcome, Session, SessionOptions, Stats,
+    StopReason,
+};
+pub use vision::{
+    ImageFeatures, ImagePrompt, PanAndScan, Picture, PictureOptions, RgbImage, Vision, VisionTower,
 };
 
 /// The program in the README compiles.

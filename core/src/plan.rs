@@ -11,6 +11,8 @@ pub const MAX_BATCH: usize = 1 << 13;
 /// Tokens in one pass unless the caller says otherwise: enough that unpacking weights costs little, small enough that
 /// the buffers stay small.
 pub const DEFAULT_BATCH: usize = 256;
+/// Most positions whose logits one pass may give.
+pub const MAX_LOGIT_ROWS: usize = 16;
 /// Context unless the caller says otherwise (or the model was trained for less), in tokens.
 pub const DEFAULT_CONTEXT: usize = 4096;
 
@@ -23,11 +25,14 @@ pub struct SessionOptions {
     pub batch: usize,
     /// How keys and values are stored.
     pub kv_type: KvType,
+    /// Most tokens of [`Session::decode_rows`](crate::Session::decode_rows), whose logits one pass gives: 1 to 16. Each
+    /// takes a float for every token of the vocabulary.
+    pub logit_rows: usize,
 }
 
 impl Default for SessionOptions {
     fn default() -> Self {
-        Self { context: None, batch: DEFAULT_BATCH, kv_type: KvType::default() }
+        Self { context: None, batch: DEFAULT_BATCH, kv_type: KvType::default(), logit_rows: 1 }
     }
 }
 
@@ -38,6 +43,8 @@ pub struct Fit {
     pub context: usize,
     /// Tokens per pass.
     pub batch: usize,
+    /// Rows of logits: what was asked for, at most a batch.
+    pub logit_rows: usize,
     /// Threads.
     pub threads: usize,
     /// The model file: mapped, shared with the page cache, given back by the system under pressure.
@@ -53,38 +60,44 @@ pub struct Fit {
 }
 
 impl Fit {
-    /// Sizes up a session of `context` tokens in batches of `batch`; `mapped` and `tables` are the file's and the
-    /// tokenizer's share.
+    /// Sizes up a session of `context` tokens in batches of `batch`, `logit_rows` of which can have logits; `mapped` and
+    /// `tables` are the file's and the tokenizer's share.
     ///
     /// # Errors
-    /// `Argument` for a context or batch of 0 or beyond [`MAX_CONTEXT`] and [`MAX_BATCH`]; `Limit` for what cannot be
-    /// addressed.
+    /// `Argument` for a context, batch or number of rows of 0 or beyond [`MAX_CONTEXT`], [`MAX_BATCH`] and
+    /// [`MAX_LOGIT_ROWS`]; `Limit` for what cannot be addressed.
     pub fn new(
         decoder: &Decoder,
-        (context, batch, threads): (usize, usize, usize),
+        (context, batch, logit_rows, threads): (usize, usize, usize, usize),
         kv_type: KvType,
         mapped: u64,
         tables: usize,
     ) -> Result<Self> {
-        for (what, value, max) in [("context", context, MAX_CONTEXT), ("batch", batch, MAX_BATCH)] {
+        for (what, value, max) in [
+            ("a context", context, MAX_CONTEXT),
+            ("a batch", batch, MAX_BATCH),
+            ("logits", logit_rows, MAX_LOGIT_ROWS),
+        ] {
             if value == 0 {
-                return Err(Error::new(ErrorKind::Argument, format!("a {what} of 0 tokens")));
+                return Err(Error::new(ErrorKind::Argument, format!("{what} of 0 tokens")));
             }
             if value > max {
-                let message = format!("a {what} of {value} tokens is more than {max}");
+                let message = format!("{what} of {value} tokens: at most {max}");
                 return Err(Error::new(ErrorKind::Argument, message));
             }
         }
+        let logit_rows = logit_rows.min(batch);
         let too_large =
             || Error::new(ErrorKind::Limit, format!("a context of {context} tokens cannot be addressed"));
         let kv_cache = decoder
-            .kv_shapes()
+            .cache_shapes()
             .try_fold(0usize, |sum, shape| sum.checked_add(shape.bytes(kv_type, context, batch)?))
             .ok_or_else(too_large)?;
-        let buffers = decoder.sizes(context, batch, threads).bytes().ok_or_else(too_large)?;
+        let buffers = decoder.sizes((context, batch, logit_rows, threads)).bytes().ok_or_else(too_large)?;
         Ok(Self {
             context,
             batch,
+            logit_rows,
             threads,
             mapped,
             kv_cache: kv_cache as u64,

@@ -30,7 +30,11 @@ fn packed(file: &[u8], tokens: &[TokenId]) -> Vec<u8> {
 }
 
 fn open(file: Vec<u8>, threads: usize, kernels: Option<&str>) -> Model {
-    let options = ModelOptions { threads: Some(threads), kernels: kernels.map(str::to_owned), log: None };
+    let options = ModelOptions {
+        threads: Some(threads),
+        kernels: kernels.map(str::to_owned),
+        ..ModelOptions::default()
+    };
     Model::from_gguf(GgufFile::from_bytes(file).unwrap(), &options).unwrap()
 }
 

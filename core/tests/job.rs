@@ -8,7 +8,6 @@ use std::time::{Duration, Instant};
 
 use common::{prompt, tiny};
 use siskin::chat::{Message, RenderOptions};
-use siskin::kv_cache::KvType;
 use siskin::sampler::SamplerConfig;
 use siskin::tokenizer::TokenId;
 use siskin::{
@@ -26,7 +25,7 @@ fn options(max_tokens: usize) -> GenerateOptions {
 }
 
 fn session(model: &Model, context: usize) -> SharedSession {
-    let sizes = SessionOptions { context: Some(context), batch: 64, kv_type: KvType::F16 };
+    let sizes = SessionOptions { context: Some(context), batch: 64, ..SessionOptions::default() };
     SharedSession::new(model, &sizes).unwrap()
 }
 
@@ -42,6 +41,7 @@ fn note(event: Event<'_>, ids: &mut Vec<u32>, text: &mut String) {
         Event::Token { id, .. } => ids.push(id.0),
         Event::Text(piece) => text.push_str(piece),
         Event::Prefill { done, total } => assert!(done <= total),
+        Event::Reasoning(_) => panic!("it was not asked for"),
     }
 }
 
@@ -223,7 +223,7 @@ fn an_answer_that_was_cut_off_goes_on() {
     assert_eq!([first.0, rest.0].concat(), want.0);
     assert_eq!(first.1 + &rest.1, want.1);
     // A text behind an answer comes behind all of it, the last token included.
-    let more = Prompt::Text { text: "more".to_owned(), parse_special: false };
+    let more = Prompt::Text { text: "more".to_owned(), parse_special: false, pictures: Vec::new() };
     run(&shared.job(more, options(0)).unwrap());
     let held: Vec<u32> = shared.tokens().unwrap().iter().map(|t| t.0).collect();
     assert_eq!(held[12..32], want.0);
@@ -237,6 +237,7 @@ fn conversations_compute_only_what_is_new() {
     let ask = |messages: &[Message]| Prompt::Messages {
         messages: messages.to_vec(),
         options: RenderOptions { add_generation_prompt: true, ..RenderOptions::default() },
+        pictures: Vec::new(),
     };
     let mut messages = vec![Message::new("user", "tell me something about finches")];
     let (_, text, first) = run(&shared.job(ask(&messages), options(6)).unwrap());
@@ -407,7 +408,9 @@ fn a_text_is_cancelled_while_it_is_encoded() {
     let shared = session(&model, 128);
     // Many words, and one that is merged as a whole: seconds of work, and in the end more than the context holds.
     for text in ["a finch ".repeat(8 << 20), "finches".repeat(4 << 20)] {
-        let job = shared.job(Prompt::Text { text, parse_special: false }, options(5)).unwrap();
+        let job = shared
+            .job(Prompt::Text { text, parse_special: false, pictures: Vec::new() }, options(5))
+            .unwrap();
         let outcome = std::thread::scope(|scope| {
             let running = scope.spawn(|| job.run(&mut |_| Flow::Continue));
             std::thread::sleep(Duration::from_millis(30));
@@ -425,7 +428,7 @@ fn a_conversation_that_does_not_start_forgets_nothing() {
     let shared = session(&model, 128);
     let ask = |text: String| {
         let (messages, options) = (vec![Message::new("user", text)], RenderOptions::default());
-        Prompt::Messages { messages, options }
+        Prompt::Messages { messages, options, pictures: Vec::new() }
     };
     run(&shared.job(tokens(30), options(5)).unwrap());
     let held = shared.tokens().unwrap();

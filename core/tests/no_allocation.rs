@@ -43,9 +43,11 @@ static ALLOCATOR: Counting = Counting;
 /// One test, so that nothing else allocates meanwhile.
 #[test]
 fn passes_allocate_nothing_and_the_plan_is_true() {
-    for arch in ["llama", "qwen2", "gemma3"] {
+    let archs = ["llama", "qwen2", "gemma3", "deepseek2", "qwen35", "qwen2moe", "gemma3n"];
+    let kinds = [KvType::F16, KvType::Q8];
+    for (arch, kv_type) in archs.into_iter().flat_map(|arch| kinds.map(|kv| (arch, kv))) {
         let model = common::tiny(arch, 2);
-        let options = SessionOptions { context: Some(2048), batch: 128, kv_type: KvType::F16 };
+        let options = SessionOptions { context: Some(2048), batch: 128, kv_type, logit_rows: 8 };
         let fit = model.fit(&options).unwrap();
         let before = LIVE.load(SeqCst);
         let mut session = model.session(&options).unwrap();
@@ -60,6 +62,11 @@ fn passes_allocate_nothing_and_the_plan_is_true() {
         session.prefill(&prompt[10..]).unwrap();
         for &token in &prompt[..40] {
             session.prefill(&[token]).unwrap();
+        }
+        for n in 1..=8 {
+            let at = session.position();
+            session.decode_rows(&prompt[..n]).unwrap();
+            session.truncate(at + 1);
         }
         assert_eq!(CALLS.load(SeqCst) - calls, 0, "{arch}: the forward pass allocated");
     }

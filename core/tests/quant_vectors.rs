@@ -87,8 +87,9 @@ fn values_and_dots_equal_the_reference() {
     for &ty in QuantType::ALL {
         for set in ["random", "real"] {
             let Some(bytes) = vectors.get(&format!("{ty}.{set}.bytes"), "U8") else {
-                // F32 is no quantisation: the set has no vectors for it.
-                assert_eq!(ty, QuantType::F32, "{ty} has no {set} vectors");
+                // F32 is no quantisation, and the set's maker could not write NVFP4.
+                let known = ty == QuantType::F32 || (ty == QuantType::NVFP4 && set == "real");
+                assert!(known, "{ty} has no {set} vectors");
                 continue;
             };
             seen += 1;
@@ -123,5 +124,5 @@ fn values_and_dots_equal_the_reference() {
             }
         }
     }
-    assert_eq!(seen, 2 * (QuantType::COUNT - 1));
+    assert_eq!(seen, 2 * QuantType::COUNT - 3);
 }

@@ -26,7 +26,8 @@ fn file() -> Option<PathBuf> {
 }
 
 fn greedy(threads: usize, batch: usize, tier: Option<&str>) -> Option<Vec<u32>> {
-    let options = ModelOptions { threads: Some(threads), kernels: tier.map(str::to_owned), log: None };
+    let options =
+        ModelOptions { threads: Some(threads), kernels: tier.map(str::to_owned), ..ModelOptions::default() };
     let model = Model::open(file()?, &options).unwrap();
     let prompt = model.tokenizer().encode(PROMPT, Special { add: true, parse: false }).unwrap();
     let options = SessionOptions { context: Some(64), batch, ..SessionOptions::default() };

@@ -113,6 +113,8 @@ fn what_ends_an_answer() {
     assert_eq!(ends(&[], &[("eos_token_id", 7), ("eot_token_id", 5), ("eom_token_id", 7)]), [5, 7]);
     assert_eq!(ends(&[("<end_of_turn>", CONTROL), ("</s>", USER_DEFINED)], &[("eos_token_id", 9)]), [9, 257]);
     assert_eq!(ends(&[("</s>", CONTROL), ("<EOT>", NORMAL)], &[]), [257]);
+    // Gemma 4 waits for what a call gives.
+    assert_eq!(ends(&[("<turn|>", CONTROL), ("<|tool_response>", USER_DEFINED)], &[]), [257, 258]);
     let harmony = [("<|end|>", CONTROL), ("<|return|>", CONTROL), ("<|call|>", CONTROL)];
     assert_eq!(ends(&harmony, &[]), [258, 259]);
     assert_eq!(ends(&harmony[..2], &[]), [257, 258]);
@@ -124,6 +126,18 @@ fn what_ends_an_answer() {
     assert_eq!(t.token_kind(TokenId(marker)), Some(TokenKind::Control));
     assert_eq!(encode(&t, "<|im_end|>", PARSED), [marker]);
     assert_eq!(encode(&t, "<|im_end|>", LITERAL).len(), 10);
+}
+
+#[test]
+fn a_way_to_cut_words_that_the_file_leaves_out() {
+    let lacks = |small: &Small| Tokenizer::lacks_pre_tokenizer(small.file().metadata());
+    let mut small = Small::bpe("gpt-2", &[]);
+    assert!(!lacks(&small));
+    for pre in [None, Some(String::new())] {
+        small.pre = pre;
+        assert!(lacks(&small) && small.open().is_ok());
+    }
+    assert!(!lacks(&Small::spm(&[("a", -1.0)])), "nothing is cut there");
 }
 
 #[test]

@@ -114,7 +114,7 @@ impl Heard {
                 (self.tokens, self.ids) = (self.tokens + 1, self.ids + u64::from(id.0))
             }
             Event::Text(text) => self.text += text.len() as u64,
-            Event::Prefill { .. } => {}
+            Event::Prefill { .. } | Event::Reasoning(_) => {}
         }
     }
 

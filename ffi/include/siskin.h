@@ -195,6 +195,35 @@ typedef uint32_t siskin_event_kind;
 #endif // __cplusplus
 
 /**
+ * How the experts of a model come into memory.
+ */
+enum siskin_experts
+#if defined(__cplusplus) || __STDC_VERSION__ >= 202311L
+  : uint32_t
+#endif // defined(__cplusplus) || __STDC_VERSION__ >= 202311L
+ {
+  /**
+   * SISKIN_EXPERTS_STREAM if the file is larger than the memory that is left, else SISKIN_EXPERTS_MAP.
+   */
+  SISKIN_EXPERTS_AUTO = 0,
+  /**
+   * Like everything else: the system reads around what is touched.
+   */
+  SISKIN_EXPERTS_MAP = 1,
+  /**
+   * One by one: the system is told which come next, and reads nothing else of them.
+   */
+  SISKIN_EXPERTS_STREAM = 2,
+};
+#ifndef __cplusplus
+#if __STDC_VERSION__ >= 202311L
+typedef enum siskin_experts siskin_experts;
+#else
+typedef uint32_t siskin_experts;
+#endif // __STDC_VERSION__ >= 202311L
+#endif // __cplusplus
+
+/**
  * How keys and values are stored.
  */
 enum siskin_kv_type
@@ -210,6 +239,10 @@ enum siskin_kv_type
    * Four bytes each.
    */
   SISKIN_KV_F32 = 2,
+  /**
+   * A little more than one byte each: faster behind long texts. Answers differ a little from those with floats.
+   */
+  SISKIN_KV_Q8 = 3,
 };
 #ifndef __cplusplus
 #if __STDC_VERSION__ >= 202311L
@@ -249,6 +282,39 @@ enum siskin_log_level
 typedef enum siskin_log_level siskin_log_level;
 #else
 typedef uint32_t siskin_log_level;
+#endif // __STDC_VERSION__ >= 202311L
+#endif // __cplusplus
+
+/**
+ * How the states of a text's tokens become one.
+ */
+enum siskin_pooling
+#if defined(__cplusplus) || __STDC_VERSION__ >= 202311L
+  : uint32_t
+#endif // defined(__cplusplus) || __STDC_VERSION__ >= 202311L
+ {
+  /**
+   * As the file says.
+   */
+  SISKIN_POOLING_MODEL = 0,
+  /**
+   * Their mean.
+   */
+  SISKIN_POOLING_MEAN = 1,
+  /**
+   * The first token's.
+   */
+  SISKIN_POOLING_CLS = 2,
+  /**
+   * The last token's.
+   */
+  SISKIN_POOLING_LAST = 3,
+};
+#ifndef __cplusplus
+#if __STDC_VERSION__ >= 202311L
+typedef enum siskin_pooling siskin_pooling;
+#else
+typedef uint32_t siskin_pooling;
 #endif // __STDC_VERSION__ >= 202311L
 #endif // __cplusplus
 
@@ -347,6 +413,11 @@ typedef uint32_t siskin_thermal;
 #endif // __cplusplus
 
 /**
+ * Turns texts into vectors. Any thread may use it; one call at a time, another meanwhile gives SISKIN_RESULT_BUSY.
+ */
+typedef struct siskin_embedder siskin_embedder;
+
+/**
  * Why a call did not work. It is the caller's to free. All its functions may be called from any thread; the texts are
  * valid until it is freed.
  */
@@ -364,6 +435,18 @@ typedef struct siskin_job siskin_job;
 typedef struct siskin_model siskin_model;
 
 /**
+ * Tells how probable it is that texts violate policies, with a model that was trained for it (ShieldGemma). Any thread may
+ * use it; one call at a time, another meanwhile gives SISKIN_RESULT_BUSY.
+ */
+typedef struct siskin_moderator siskin_moderator;
+
+/**
+ * A picture for a model to see, in any number of prompts (siskin_message, siskin_prompt). The first job that reads it turns
+ * it into embeddings, which it keeps. Any thread may use it.
+ */
+typedef struct siskin_picture siskin_picture;
+
+/**
  * A conversation's state. Its functions may be called from any thread; while a job runs on it they answer
  * SISKIN_RESULT_BUSY at once.
  */
@@ -378,6 +461,11 @@ typedef struct siskin_text siskin_text;
  * Tokens that the library made. They are the caller's to free.
  */
 typedef struct siskin_tokens siskin_tokens;
+
+/**
+ * A model's eyes: the vision tower and projector from a file of their own ("mmproj"). Any thread may use it.
+ */
+typedef struct siskin_vision siskin_vision;
 
 /**
  * One message of a conversation. Texts are UTF-8 and are read during the call only.
@@ -406,6 +494,12 @@ typedef struct siskin_message {
    */
   const char *fields_json;
   size_t fields_json_len;
+  /**
+   * `picture_count` pictures that the message shows: where its content has "<start_of_image>" for each, else before it.
+   * NULL for none.
+   */
+  const struct siskin_picture *const *pictures;
+  size_t picture_count;
 } siskin_message;
 
 /**
@@ -442,32 +536,101 @@ typedef struct siskin_chat {
 } siskin_chat;
 
 /**
- * What a job is asked: exactly one of `text`, `tokens` and `chat` is not NULL.
+ * How texts become vectors. Fill it with siskin_embed_options_init.
  */
-typedef struct siskin_prompt {
+typedef struct siskin_embed_options {
   /**
-   * sizeof(siskin_prompt)
+   * sizeof(siskin_embed_options)
    */
   uint32_t size;
   /**
-   * Whether texts of special tokens in `text` become those tokens: 0 or 1. Not for text from users.
+   * A siskin_pooling. A model whose file does not say (it was not made for this) needs one that is named.
    */
-  uint32_t parse_special;
+  uint32_t pooling;
   /**
-   * Text behind what the session holds.
+   * Whether vectors have length 1: 0 or 1.
+   */
+  uint32_t normalize;
+  /**
+   * Whether a text that is too long is cut instead of refused: 0 or 1.
+   */
+  uint32_t truncate;
+  /**
+   * Only the first so many numbers of each vector, for models that were trained for that; 0 for all.
+   */
+  uint64_t dimensions;
+  /**
+   * A siskin_kv_type: how keys and values are stored on the way.
+   */
+  uint32_t kv_type;
+  /**
+   * Must be 0.
+   */
+  uint32_t reserved;
+} siskin_embed_options;
+
+/**
+ * A file of a project that the model is to know about. Texts are UTF-8 and are read during the call only.
+ */
+typedef struct siskin_fim_file {
+  /**
+   * sizeof(siskin_fim_file)
+   */
+  uint32_t size;
+  /**
+   * Must be 0.
+   */
+  uint32_t reserved;
+  /**
+   * Its path within the project.
+   */
+  const char *path;
+  size_t path_len;
+  /**
+   * What is in it.
    */
   const char *text;
   size_t text_len;
+} siskin_fim_file;
+
+/**
+ * What is to be completed. Texts are UTF-8 and are read during the call only.
+ */
+typedef struct siskin_fim_request {
   /**
-   * Tokens behind what the session holds. With a `token_count` of 0 the last answer goes on.
+   * sizeof(siskin_fim_request)
    */
-  const uint32_t *tokens;
-  size_t token_count;
+  uint32_t size;
   /**
-   * A whole conversation. What the session holds of it already is not computed again.
+   * Must be 0.
    */
-  const struct siskin_chat *chat;
-} siskin_prompt;
+  uint32_t reserved;
+  /**
+   * The text before the place.
+   */
+  const char *prefix;
+  size_t prefix_len;
+  /**
+   * The text behind it.
+   */
+  const char *suffix;
+  size_t suffix_len;
+  /**
+   * Where the text is from, within its project; NULL for unknown.
+   */
+  const char *path;
+  size_t path_len;
+  /**
+   * Name of the project; NULL for none.
+   */
+  const char *repo;
+  size_t repo_len;
+  /**
+   * `file_count` other files of the project, the most important one last; all must have the same size.
+   */
+  const struct siskin_fim_file *files;
+  size_t file_count;
+} siskin_fim_request;
 
 /**
  * What to generate. Fill it with siskin_generate_options_init.
@@ -550,6 +713,66 @@ typedef struct siskin_generate_options {
   const float *bias_values;
   size_t bias_count;
 } siskin_generate_options;
+
+/**
+ * What a prompt had no room for.
+ */
+typedef struct siskin_fim_cut {
+  /**
+   * sizeof(siskin_fim_cut)
+   */
+  uint32_t size;
+  /**
+   * 0
+   */
+  uint32_t reserved;
+  /**
+   * Tokens at the start of the prefix.
+   */
+  uint64_t prefix_tokens;
+  /**
+   * Tokens at the end of the suffix.
+   */
+  uint64_t suffix_tokens;
+  /**
+   * Files, the first ones.
+   */
+  uint64_t files;
+} siskin_fim_cut;
+
+/**
+ * What a job is asked: exactly one of `text`, `tokens` and `chat` is not NULL.
+ */
+typedef struct siskin_prompt {
+  /**
+   * sizeof(siskin_prompt)
+   */
+  uint32_t size;
+  /**
+   * Whether texts of special tokens in `text` become those tokens: 0 or 1. Not for text from users.
+   */
+  uint32_t parse_special;
+  /**
+   * Text behind what the session holds.
+   */
+  const char *text;
+  size_t text_len;
+  /**
+   * Tokens behind what the session holds. With a `token_count` of 0 the last answer goes on.
+   */
+  const uint32_t *tokens;
+  size_t token_count;
+  /**
+   * A whole conversation. What the session holds of it already is not computed again.
+   */
+  const struct siskin_chat *chat;
+  /**
+   * `picture_count` pictures that `text` shows: where it has "<start_of_image>" for each, if `parse_special` is 1, else
+   * before it. NULL for none.
+   */
+  const struct siskin_picture *const *pictures;
+  size_t picture_count;
+} siskin_prompt;
 
 /**
  * How a job ended.
@@ -669,9 +892,9 @@ typedef struct siskin_model_options {
    */
   uint32_t log_level;
   /**
-   * Must be 0.
+   * A siskin_experts: how experts come into memory.
    */
-  uint32_t reserved;
+  uint32_t experts;
 } siskin_model_options;
 
 /**
@@ -719,6 +942,14 @@ typedef struct siskin_model_info {
    */
   const char *kernels;
   size_t kernels_len;
+  /**
+   * Whether it generates text; if not, it only embeds: 0 or 1.
+   */
+  uint32_t generates;
+  /**
+   * How it was trained to embed texts: a siskin_pooling, or 0 if its file does not say.
+   */
+  uint32_t pooling;
 } siskin_model_info;
 
 /**
@@ -790,6 +1021,110 @@ typedef struct siskin_fit {
   uint64_t bytes_per_token;
 } siskin_fit;
 
+/**
+ * How to moderate. Fill it with siskin_moderate_options_init.
+ */
+typedef struct siskin_moderate_options {
+  /**
+   * sizeof(siskin_moderate_options)
+   */
+  uint32_t size;
+  /**
+   * Whether also with a model that does not say that it is a classifier of this kind: 0 or 1.
+   */
+  uint32_t any_model;
+  /**
+   * A siskin_kv_type: how keys and values are stored on the way.
+   */
+  uint32_t kv_type;
+  /**
+   * Must be 0.
+   */
+  uint32_t reserved;
+} siskin_moderate_options;
+
+/**
+ * A rule that a text may violate. Texts are UTF-8 and are read during the call only.
+ */
+typedef struct siskin_policy {
+  /**
+   * sizeof(siskin_policy)
+   */
+  uint32_t size;
+  /**
+   * Must be 0.
+   */
+  uint32_t reserved;
+  /**
+   * Its name. Without words of its own one that the model was trained with: "dangerous_content", "harassment",
+   * "hate_speech" or "sexually_explicit".
+   */
+  const char *name;
+  size_t name_len;
+  /**
+   * Its words; NULL for those that the model was trained with.
+   */
+  const char *guideline;
+  size_t guideline_len;
+} siskin_policy;
+
+/**
+ * What a vision tower is and takes.
+ */
+typedef struct siskin_vision_info {
+  /**
+   * sizeof(siskin_vision_info)
+   */
+  uint32_t size;
+  /**
+   * Side of the square that pictures are resized to, in pixels.
+   */
+  uint32_t image_size;
+  /**
+   * Positions of the context that a picture takes. A session's batch must have room for them.
+   */
+  uint32_t positions;
+  /**
+   * Layers of the tower.
+   */
+  uint32_t layers;
+  /**
+   * Bytes of memory that turning a picture into embeddings takes while it runs.
+   */
+  uint64_t encode_bytes;
+  /**
+   * Bytes of memory that the tower takes; its other weights stay in the file.
+   */
+  uint64_t heap_bytes;
+} siskin_vision_info;
+
+/**
+ * How a picture is shown. Fill it with siskin_picture_options_init.
+ */
+typedef struct siskin_picture_options {
+  /**
+   * sizeof(siskin_picture_options)
+   */
+  uint32_t size;
+  /**
+   * Whether parts of a long picture ("crops") are shown behind the whole: 0 or 1. Each takes as many positions and as long
+   * as a picture.
+   */
+  uint32_t pan_and_scan;
+  /**
+   * Shortest side of a crop, in pixels; 1 or more. A picture whose crops would be smaller gets none.
+   */
+  uint32_t min_crop_size;
+  /**
+   * Most crops; 1 to 16.
+   */
+  uint32_t max_crops;
+  /**
+   * Longer side over shorter side from which a picture gets crops; not below 0. 1 is that of a square.
+   */
+  double min_ratio;
+} siskin_picture_options;
+
 #ifdef __cplusplus
 extern "C" {
 #endif // __cplusplus
@@ -817,6 +1152,48 @@ siskin_result siskin_model_conversation(const struct siskin_model *model,
 siskin_result siskin_model_chat_template(const struct siskin_model *model,
                                          struct siskin_text **out_text,
                                          struct siskin_error **out_error);
+
+/**
+ * Fills `options`, whose `size` must be set, with the defaults.
+ */
+siskin_result siskin_embed_options_init(struct siskin_embed_options *options);
+
+/**
+ * Starts an embedder with these options (NULL for the defaults). It keeps what it needs of the model.
+ * SISKIN_RESULT_UNSUPPORTED if neither the file nor the options say how the model embeds.
+ */
+siskin_result siskin_embedder_new(const struct siskin_model *model,
+                                  const struct siskin_embed_options *options,
+                                  struct siskin_embedder **out_embedder,
+                                  struct siskin_error **out_error);
+
+/**
+ * How many numbers a vector has.
+ */
+siskin_result siskin_embedder_dimensions(const struct siskin_embedder *embedder, size_t *out_dimensions);
+
+/**
+ * Writes the vector of a text to `values`, which has room for `capacity` numbers: at least as many as
+ * siskin_embedder_dimensions says. Computes on this thread and the model's. Words that the model expects before a text
+ * are the caller's to write; what looks like a special token in it is taken literally. SISKIN_RESULT_CONTEXT_FULL for a
+ * text longer than the model was trained for, unless it may be cut.
+ */
+siskin_result siskin_embedder_embed(struct siskin_embedder *embedder,
+                                    const char *text,
+                                    size_t text_len,
+                                    float *values,
+                                    size_t capacity,
+                                    struct siskin_error **out_error);
+
+/**
+ * Cancels the call that runs, which then gives SISKIN_RESULT_CANCELLED; does nothing if none does. Any thread, any time.
+ */
+siskin_result siskin_embedder_cancel(const struct siskin_embedder *embedder);
+
+/**
+ * Frees an embedder. NULL is fine. A call that runs goes on.
+ */
+siskin_result siskin_embedder_free(struct siskin_embedder *embedder);
 
 /**
  * The number that the call returned.
@@ -857,6 +1234,24 @@ siskin_result siskin_error_describe(const struct siskin_error *error, struct sis
  * Frees an error. NULL is fine.
  */
 siskin_result siskin_error_free(struct siskin_error *error);
+
+/**
+ * Whether the model was trained to fill in the middle.
+ */
+siskin_result siskin_model_fills_in(const struct siskin_model *model, bool *out_fills_in);
+
+/**
+ * Prepares what goes between the prefix and the suffix of `request`, as siskin_job_new prepares an answer. The session is
+ * that text's from then on: what it holds of the prompt already is not computed again, the rest is forgotten. If there is
+ * more text than room, its far ends are cut: `cut`, whose `size` must be set, says what; it may be NULL.
+ * SISKIN_RESULT_UNSUPPORTED if the model was not trained for it.
+ */
+siskin_result siskin_job_new_fim(struct siskin_session *session,
+                                 const struct siskin_fim_request *request,
+                                 const struct siskin_generate_options *options,
+                                 struct siskin_fim_cut *cut,
+                                 struct siskin_job **out_job,
+                                 struct siskin_error **out_error);
 
 /**
  * Prepares an answer to `prompt`. `options` may be NULL. Nothing is computed yet; all that is pointed to is copied.
@@ -1009,6 +1404,45 @@ siskin_result siskin_model_active_threads(const struct siskin_model *model, uint
  */
 siskin_result siskin_model_relieve(const struct siskin_model *model,
                                    uint32_t pressure);
+
+/**
+ * Fills `options`, whose `size` must be set, with the defaults.
+ */
+siskin_result siskin_moderate_options_init(struct siskin_moderate_options *options);
+
+/**
+ * Starts a moderator with these options (NULL for the defaults). It keeps what it needs of the model.
+ * SISKIN_RESULT_UNSUPPORTED if the model was not made for it.
+ */
+siskin_result siskin_moderator_new(const struct siskin_model *model,
+                                   const struct siskin_moderate_options *options,
+                                   struct siskin_moderator **out_moderator,
+                                   struct siskin_error **out_error);
+
+/**
+ * How probable it is, 0 to 1, that a text violates each of `policy_count` policies, all of the same size: the response that a chatbot gave to the
+ * prompt, or without one (NULL) the prompt that a user wrote. `probabilities` has room for as many numbers as there are
+ * policies. Computes on this thread and the model's. SISKIN_RESULT_CONTEXT_FULL for texts that are too long: none is cut.
+ */
+siskin_result siskin_moderator_moderate(struct siskin_moderator *moderator,
+                                        const char *prompt,
+                                        size_t prompt_len,
+                                        const char *response,
+                                        size_t response_len,
+                                        const struct siskin_policy *policies,
+                                        size_t policy_count,
+                                        double *probabilities,
+                                        struct siskin_error **out_error);
+
+/**
+ * Cancels the call that runs, which then gives SISKIN_RESULT_CANCELLED; does nothing if none does. Any thread, any time.
+ */
+siskin_result siskin_moderator_cancel(const struct siskin_moderator *moderator);
+
+/**
+ * Frees a moderator. NULL is fine. A call that runs goes on.
+ */
+siskin_result siskin_moderator_free(struct siskin_moderator *moderator);
 
 /**
  * Fills `options`, whose `size` must be set, with the defaults.
@@ -1167,6 +1601,112 @@ const char *siskin_version(void);
  * version things are added, nothing is changed or removed.
  */
 uint32_t siskin_abi_version(void);
+
+/**
+ * Opens the vision tower of `model` in the file at `path` (UTF-8), or in the folder of a model that sees. It keeps what it
+ * needs of the model. SISKIN_RESULT_UNSUPPORTED if the file is no tower or the model does not see, SISKIN_RESULT_SHAPE if it
+ * belongs to another model, SISKIN_RESULT_MISSING if the model's vocabulary has no marks of images.
+ */
+siskin_result siskin_vision_open_path(const struct siskin_model *model,
+                                      const char *path,
+                                      size_t path_len,
+                                      struct siskin_vision **out_vision,
+                                      struct siskin_error **out_error);
+
+/**
+ * The same from `length` bytes from byte `offset` of a file descriptor, see siskin_model_open_fd.
+ */
+siskin_result siskin_vision_open_fd(const struct siskin_model *model,
+                                    int32_t fd,
+                                    uint64_t offset,
+                                    uint64_t length,
+                                    struct siskin_vision **out_vision,
+                                    struct siskin_error **out_error);
+
+/**
+ * The same from `len` bytes in memory, see siskin_model_open_bytes.
+ */
+siskin_result siskin_vision_open_bytes(const struct siskin_model *model,
+                                       const uint8_t *data,
+                                       size_t len,
+                                       siskin_release_fn release,
+                                       void *userdata,
+                                       struct siskin_vision **out_vision,
+                                       struct siskin_error **out_error);
+
+/**
+ * Fills `info`, whose `size` must be set.
+ */
+siskin_result siskin_vision_get_info(const struct siskin_vision *vision, struct siskin_vision_info *info);
+
+/**
+ * Frees a vision tower. NULL is fine. Pictures keep what they need of it.
+ */
+siskin_result siskin_vision_free(struct siskin_vision *vision);
+
+/**
+ * Fills `options`, whose `size` must be set, with the defaults: no pan and scan, and the numbers that the model was published
+ * with.
+ */
+siskin_result siskin_picture_options_init(const struct siskin_vision *vision,
+                                          struct siskin_picture_options *options);
+
+/**
+ * A picture of `width` x `height` pixels: rows from the top, three bytes for each pixel (red, green, blue), `len` bytes in
+ * all. They are read during the call only.
+ */
+siskin_result siskin_picture_new_rgb(const struct siskin_vision *vision,
+                                     uint32_t width,
+                                     uint32_t height,
+                                     const uint8_t *pixels,
+                                     size_t len,
+                                     struct siskin_picture **out_picture,
+                                     struct siskin_error **out_error);
+
+/**
+ * The same, shown as `options` say; NULL for the defaults.
+ */
+siskin_result siskin_picture_new_rgb_with(const struct siskin_vision *vision,
+                                          uint32_t width,
+                                          uint32_t height,
+                                          const uint8_t *pixels,
+                                          size_t len,
+                                          const struct siskin_picture_options *options,
+                                          struct siskin_picture **out_picture,
+                                          struct siskin_error **out_error);
+
+/**
+ * A picture from the `len` bytes of a PNG or JPEG file, upright as its camera says. They are read during the call only.
+ * SISKIN_RESULT_FORMAT for bytes that are no such file; SISKIN_RESULT_UNSUPPORTED in a library that was built without
+ * readers of image files, as Android's is.
+ */
+siskin_result siskin_picture_open_bytes(const struct siskin_vision *vision,
+                                        const uint8_t *data,
+                                        size_t len,
+                                        struct siskin_picture **out_picture,
+                                        struct siskin_error **out_error);
+
+/**
+ * The same, shown as `options` say; NULL for the defaults.
+ */
+siskin_result siskin_picture_open_bytes_with(const struct siskin_vision *vision,
+                                             const uint8_t *data,
+                                             size_t len,
+                                             const struct siskin_picture_options *options,
+                                             struct siskin_picture **out_picture,
+                                             struct siskin_error **out_error);
+
+/**
+ * How many images a prompt has for a picture: 1, and one for each crop. Each takes the positions that siskin_vision_info
+ * says.
+ */
+siskin_result siskin_picture_images(const struct siskin_picture *picture,
+                                    size_t *out_images);
+
+/**
+ * Frees a picture. NULL is fine. Jobs that were made with it keep it.
+ */
+siskin_result siskin_picture_free(struct siskin_picture *picture);
 
 #ifdef __cplusplus
 }  // extern "C"

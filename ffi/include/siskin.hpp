@@ -194,6 +194,7 @@ struct ModelOptions {
     // Hears messages, on any thread; it must not throw and not call the library.
     std::function<void(siskin_log_level, std::string_view)> log;
     siskin_log_level log_level = SISKIN_LOG_INFO;
+    siskin_experts experts = SISKIN_EXPERTS_AUTO; // how experts come into memory
 };
 
 // What a session is to hold.
@@ -208,6 +209,24 @@ struct SessionOptions {
         out.context = context;
         out.batch = batch != 0 ? batch : out.batch;
         out.kv_type = static_cast<std::uint32_t>(kv_type);
+        return out;
+    }
+};
+
+// How texts become vectors; see siskin_embed_options.
+struct EmbedOptions {
+    siskin_pooling pooling = SISKIN_POOLING_MODEL;
+    bool normalize = true;        // vectors of length 1
+    bool truncate = false;        // a text that is too long is cut instead of refused
+    std::uint64_t dimensions = 0; // only the first so many numbers; 0: all
+
+    siskin_embed_options raw() const {
+        auto out = detail::sized<siskin_embed_options>();
+        detail::check(siskin_embed_options_init(&out));
+        out.pooling = static_cast<std::uint32_t>(pooling);
+        out.normalize = normalize ? 1 : 0;
+        out.truncate = truncate ? 1 : 0;
+        out.dimensions = dimensions;
         return out;
     }
 };
@@ -239,11 +258,93 @@ struct GenerateOptions {
     }
 };
 
+namespace detail {
+
+// Options as C sees them; it points into `from`.
+struct RawGenerate {
+    siskin_generate_options options = sized<siskin_generate_options>();
+    std::vector<const char *> stop;
+    std::vector<std::size_t> stop_lens;
+    std::vector<Token> bias_tokens;
+    std::vector<float> bias_values;
+
+    explicit RawGenerate(const GenerateOptions &from) {
+        siskin_generate_options &o = options;
+        check(siskin_generate_options_init(&o));
+        o.limit_tokens = from.max_tokens.has_value(), o.max_tokens = from.max_tokens.value_or(0);
+        o.temperature = from.temperature, o.top_k = from.top_k, o.top_p = from.top_p, o.min_p = from.min_p;
+        o.typical_p = from.typical_p, o.repeat_penalty = from.repeat_penalty;
+        o.frequency_penalty = from.frequency_penalty, o.presence_penalty = from.presence_penalty;
+        o.penalty_last_n = from.penalty_last_n, o.seed = from.seed;
+        o.stop_at_end_of_turn = from.stop_at_end_of_turn, o.logprobs = from.logprobs, o.show_special = from.show_special;
+        for (const std::string &text : from.stop) {
+            stop.push_back(text.data());
+            stop_lens.push_back(text.size());
+        }
+        o.stop = stop.data(), o.stop_lens = stop_lens.data(), o.stop_count = stop.size();
+        for (const auto &[token, value] : from.bias) {
+            bias_tokens.push_back(token);
+            bias_values.push_back(value);
+        }
+        o.bias_tokens = bias_tokens.data(), o.bias_values = bias_values.data(), o.bias_count = bias_tokens.size();
+    }
+    RawGenerate(const RawGenerate &) = delete; // `options` points to the vectors
+    RawGenerate &operator=(const RawGenerate &) = delete;
+};
+
+} // namespace detail
+
+// What is to be completed: what goes between `prefix` and `suffix`.
+struct FimRequest {
+    struct File {
+        std::string path, text;
+    };
+    std::string prefix, suffix;
+    std::optional<std::string> path = {}; // where the text is from, within its project
+    std::optional<std::string> repo = {}; // the project's name
+    std::vector<File> files = {};         // others of the project, the most important one last
+};
+
+// A rule that a text may violate.
+struct Policy {
+    std::string name;                          // "dangerous_content", "harassment", "hate_speech", "sexually_explicit", or any
+    std::optional<std::string> guideline = {}; // its words; none: those that the model was trained with
+};
+
+// A picture for a model to see, in any number of prompts; made by a Vision. Copies are the same picture. The first job that
+// reads it turns it into embeddings, which it keeps.
+class Picture {
+public:
+    // How many images a prompt has for it: 1, and one for each crop. Each takes the positions that Vision::info says.
+    std::size_t images() const {
+        std::size_t out = 0;
+        detail::check(siskin_picture_images(raw(), &out));
+        return out;
+    }
+
+    siskin_picture *raw() const noexcept { return handle_->get(); }
+
+private:
+    friend class Vision;
+    using Handle = detail::Handle<siskin_picture, siskin_picture_free>;
+    explicit Picture(siskin_picture *raw) : handle_(std::make_shared<Handle>(raw)) {}
+
+    std::shared_ptr<Handle> handle_;
+};
+
+// Into which parts a long picture is cut, which are shown behind the whole. The defaults are what Gemma 3 was published with.
+struct PanAndScan {
+    std::uint32_t min_crop_size = 256; // shortest side of a crop, in pixels; a picture whose crops would be smaller gets none
+    std::uint32_t max_crops = 4;       // 1 to 16
+    double min_ratio = 1.2;            // longer side over shorter side from which a picture gets crops
+};
+
 // One message of a conversation.
 struct Message {
     std::string role;        // "system", "user", "assistant", "tool", or what else the model's template knows
     std::string content;
     std::string fields_json = {}; // further fields of the template (`tool_calls` ...) as a JSON object; empty for none
+    std::vector<Picture> pictures = {}; // what it shows: where `content` has "<start_of_image>" for each, else before it
 };
 
 // What a template is given besides the messages.
@@ -258,9 +359,18 @@ namespace detail {
 
 inline const char *or_null(const std::string &text) noexcept { return text.empty() ? nullptr : text.data(); }
 
+inline std::vector<const siskin_picture *> raw(const std::vector<Picture> &pictures) {
+    std::vector<const siskin_picture *> out;
+    for (const Picture &picture : pictures) {
+        out.push_back(picture.raw());
+    }
+    return out;
+}
+
 // A conversation as C sees it; it points into `messages` and `options`.
 struct RawChat {
     std::vector<siskin_message> raw_messages;
+    std::vector<std::vector<const siskin_picture *>> shown;
     siskin_chat chat = sized<siskin_chat>();
 
     RawChat(const std::vector<Message> &messages, const ChatOptions &options) {
@@ -269,6 +379,8 @@ struct RawChat {
             raw.role = message.role.data(), raw.role_len = message.role.size();
             raw.content = message.content.data(), raw.content_len = message.content.size();
             raw.fields_json = or_null(message.fields_json), raw.fields_json_len = message.fields_json.size();
+            shown.push_back(detail::raw(message.pictures));
+            raw.pictures = shown.back().data(), raw.picture_count = shown.back().size();
             raw_messages.push_back(raw);
         }
         chat.add_generation_prompt = options.add_generation_prompt;
@@ -292,10 +404,12 @@ public:
         return out;
     }
     // Text behind what the session holds. `parse_special`: texts of special tokens in it become those tokens.
-    static Prompt text(std::string_view text, bool parse_special = false) {
+    // `pictures` stand where it has "<start_of_image>" for each, if it is parsed for special tokens, else before it.
+    static Prompt text(std::string_view text, bool parse_special = false, std::vector<Picture> pictures = {}) {
         Prompt out(Kind::text);
         out.text_ = text;
         out.parse_special_ = parse_special;
+        out.pictures_ = std::move(pictures);
         return out;
     }
     // Tokens behind what the session holds; without any, the last answer goes on.
@@ -315,6 +429,7 @@ private:
     ChatOptions options_;
     std::string text_;
     bool parse_special_ = false;
+    std::vector<Picture> pictures_;
     std::vector<Token> tokens_;
 };
 
@@ -491,41 +606,52 @@ public:
     Job job(const Prompt &prompt, const GenerateOptions &options = {}) {
         auto raw = detail::sized<siskin_prompt>();
         const detail::RawChat chat(prompt.messages_, prompt.options_);
+        const std::vector<const siskin_picture *> pictures = detail::raw(prompt.pictures_);
         const Token none = 0;
         switch (prompt.kind_) {
         case Prompt::Kind::chat: raw.chat = &chat.chat; break;
         case Prompt::Kind::text:
             raw.text = prompt.text_.data(), raw.text_len = prompt.text_.size();
             raw.parse_special = prompt.parse_special_;
+            raw.pictures = pictures.data(), raw.picture_count = pictures.size();
             break;
         case Prompt::Kind::tokens:
             raw.tokens = prompt.tokens_.empty() ? &none : prompt.tokens_.data(), raw.token_count = prompt.tokens_.size();
             break;
         }
-        auto o = detail::sized<siskin_generate_options>();
-        detail::check(siskin_generate_options_init(&o));
-        o.limit_tokens = options.max_tokens.has_value(), o.max_tokens = options.max_tokens.value_or(0);
-        o.temperature = options.temperature, o.top_k = options.top_k, o.top_p = options.top_p, o.min_p = options.min_p;
-        o.typical_p = options.typical_p, o.repeat_penalty = options.repeat_penalty;
-        o.frequency_penalty = options.frequency_penalty, o.presence_penalty = options.presence_penalty;
-        o.penalty_last_n = options.penalty_last_n, o.seed = options.seed;
-        o.stop_at_end_of_turn = options.stop_at_end_of_turn, o.logprobs = options.logprobs, o.show_special = options.show_special;
-        std::vector<const char *> stop;
-        std::vector<std::size_t> stop_lens;
-        for (const std::string &text : options.stop) {
-            stop.push_back(text.data());
-            stop_lens.push_back(text.size());
-        }
-        o.stop = stop.data(), o.stop_lens = stop_lens.data(), o.stop_count = stop.size();
-        std::vector<Token> bias_tokens;
-        std::vector<float> bias_values;
-        for (const auto &[token, value] : options.bias) {
-            bias_tokens.push_back(token);
-            bias_values.push_back(value);
-        }
-        o.bias_tokens = bias_tokens.data(), o.bias_values = bias_values.data(), o.bias_count = bias_tokens.size();
+        const detail::RawGenerate raw_options(options);
         siskin_job *out = nullptr;
-        detail::call(siskin_job_new, handle_.get(), &raw, &o, &out);
+        detail::call(siskin_job_new, handle_.get(), &raw, &raw_options.options, &out);
+        return Job(out);
+    }
+
+    // Prepares what goes between the prefix and the suffix of a text; the session is that text's from then on. `cut`, if not
+    // NULL, gets what the prompt had no room for.
+    Job fim(const FimRequest &request, const GenerateOptions &options = {}, siskin_fim_cut *cut = nullptr) {
+        auto raw = detail::sized<siskin_fim_request>();
+        raw.prefix = request.prefix.data(), raw.prefix_len = request.prefix.size();
+        raw.suffix = request.suffix.data(), raw.suffix_len = request.suffix.size();
+        if (request.path) {
+            raw.path = request.path->data(), raw.path_len = request.path->size();
+        }
+        if (request.repo) {
+            raw.repo = request.repo->data(), raw.repo_len = request.repo->size();
+        }
+        std::vector<siskin_fim_file> files;
+        for (const FimRequest::File &file : request.files) {
+            auto raw_file = detail::sized<siskin_fim_file>();
+            raw_file.path = file.path.data(), raw_file.path_len = file.path.size();
+            raw_file.text = file.text.data(), raw_file.text_len = file.text.size();
+            files.push_back(raw_file);
+        }
+        raw.files = files.data(), raw.file_count = files.size();
+        auto left_out = detail::sized<siskin_fim_cut>();
+        const detail::RawGenerate raw_options(options);
+        siskin_job *out = nullptr;
+        detail::call(siskin_job_new_fim, handle_.get(), &raw, &raw_options.options, &left_out, &out);
+        if (cut != nullptr) {
+            *cut = left_out;
+        }
         return Job(out);
     }
 
@@ -582,6 +708,117 @@ private:
     detail::Handle<siskin_session, siskin_session_free> handle_;
 };
 
+// Turns texts into vectors. Any thread may use it; one call at a time, another meanwhile throws.
+class Embedder {
+public:
+    // How many numbers a vector has.
+    std::size_t dimensions() const {
+        std::size_t out = 0;
+        detail::check(siskin_embedder_dimensions(handle_.get(), &out));
+        return out;
+    }
+    // The vector of a text. Words that the model expects before it are the caller's to write.
+    std::vector<float> embed(std::string_view text) {
+        std::vector<float> out(dimensions());
+        detail::call(siskin_embedder_embed, handle_.get(), text.data(), text.size(), out.data(), out.size());
+        return out;
+    }
+    // Cancels the call that runs, if one does; from any thread.
+    void cancel() const { detail::check(siskin_embedder_cancel(handle_.get())); }
+
+    siskin_embedder *raw() const noexcept { return handle_.get(); }
+
+private:
+    friend class Model;
+    explicit Embedder(siskin_embedder *raw) noexcept : handle_(raw) {}
+
+    detail::Handle<siskin_embedder, siskin_embedder_free> handle_;
+};
+
+// Tells how probable it is that texts violate policies. Any thread may use it; one call at a time, another meanwhile throws.
+class Moderator {
+public:
+    // Probabilities, 0 to 1, in the order of `policies`: for the response that a chatbot gave to the prompt, or without one
+    // for the prompt that a user wrote.
+    std::vector<double> moderate(std::string_view prompt, const std::vector<Policy> &policies,
+                                 std::optional<std::string_view> response = std::nullopt) {
+        std::vector<siskin_policy> raw;
+        for (const Policy &policy : policies) {
+            auto raw_policy = detail::sized<siskin_policy>();
+            raw_policy.name = policy.name.data(), raw_policy.name_len = policy.name.size();
+            if (policy.guideline) {
+                raw_policy.guideline = policy.guideline->data(), raw_policy.guideline_len = policy.guideline->size();
+            }
+            raw.push_back(raw_policy);
+        }
+        std::vector<double> out(policies.size() + 1); // not empty, so that there is a pointer
+        const std::string_view text = response.value_or(std::string_view());
+        const char *const data = !response ? nullptr : text.data() != nullptr ? text.data() : "";
+        detail::call(siskin_moderator_moderate, handle_.get(), prompt.data(), prompt.size(), data, text.size(), raw.data(), raw.size(), out.data());
+        out.pop_back();
+        return out;
+    }
+    // Cancels the call that runs, if one does; from any thread.
+    void cancel() const { detail::check(siskin_moderator_cancel(handle_.get())); }
+
+    siskin_moderator *raw() const noexcept { return handle_.get(); }
+
+private:
+    friend class Model;
+    explicit Moderator(siskin_moderator *raw) noexcept : handle_(raw) {}
+
+    detail::Handle<siskin_moderator, siskin_moderator_free> handle_;
+};
+
+// A model's eyes: the vision tower and projector from a file of their own ("mmproj"). Any thread may use it.
+class Vision {
+public:
+    // A picture of `width` x `height` pixels: rows from the top, red, green and blue for each pixel. With `crops` (as
+    // pan_and_scan() has them, or others) parts of a long one are shown, too; each takes as long and as many positions.
+    Picture picture(std::uint32_t width, std::uint32_t height, const std::uint8_t *rgb, std::size_t len,
+                    const std::optional<PanAndScan> &crops = std::nullopt) const {
+        siskin_picture *out = nullptr;
+        const siskin_picture_options options = raw_options(crops);
+        detail::call(siskin_picture_new_rgb_with, handle_.get(), width, height, rgb, len, &options, &out);
+        return Picture(out);
+    }
+    // A picture from the bytes of a PNG or JPEG file, upright as its camera says.
+    Picture picture(const void *data, std::size_t len, const std::optional<PanAndScan> &crops = std::nullopt) const {
+        siskin_picture *out = nullptr;
+        const siskin_picture_options options = raw_options(crops);
+        detail::call(siskin_picture_open_bytes_with, handle_.get(), static_cast<const std::uint8_t *>(data), len, &options, &out);
+        return Picture(out);
+    }
+    // The numbers that the model was published with.
+    PanAndScan pan_and_scan() const {
+        const siskin_picture_options options = raw_options(std::nullopt);
+        return {options.min_crop_size, options.max_crops, options.min_ratio};
+    }
+    siskin_vision_info info() const {
+        auto out = detail::sized<siskin_vision_info>();
+        detail::check(siskin_vision_get_info(handle_.get(), &out));
+        return out;
+    }
+
+    siskin_vision *raw() const noexcept { return handle_.get(); }
+
+private:
+    friend class Model;
+    explicit Vision(siskin_vision *raw) noexcept : handle_(raw) {}
+
+    siskin_picture_options raw_options(const std::optional<PanAndScan> &crops) const {
+        auto out = detail::sized<siskin_picture_options>();
+        detail::check(siskin_picture_options_init(handle_.get(), &out));
+        if (crops) {
+            out.pan_and_scan = 1;
+            out.min_crop_size = crops->min_crop_size, out.max_crops = crops->max_crops, out.min_ratio = crops->min_ratio;
+        }
+        return out;
+    }
+
+    detail::Handle<siskin_vision, siskin_vision_free> handle_;
+};
+
 // An open model: immutable, shared by sessions, which keep what they need of it.
 class Model {
 public:
@@ -611,6 +848,45 @@ public:
         siskin_session *out = nullptr;
         detail::call(siskin_session_new, handle_.get(), &raw, &out);
         return Session(out);
+    }
+    Embedder embedder(const EmbedOptions &options = {}) const {
+        const siskin_embed_options raw = options.raw();
+        siskin_embedder *out = nullptr;
+        detail::call(siskin_embedder_new, handle_.get(), &raw, &out);
+        return Embedder(out);
+    }
+    // Whether it was trained to fill in the middle.
+    bool fills_in() const {
+        bool out = false;
+        detail::check(siskin_model_fills_in(handle_.get(), &out));
+        return out;
+    }
+    // With `any_model` also of a model that does not say that it is a classifier of this kind.
+    Moderator moderator(bool any_model = false) const {
+        auto raw = detail::sized<siskin_moderate_options>();
+        detail::check(siskin_moderate_options_init(&raw));
+        raw.any_model = any_model ? 1 : 0;
+        siskin_moderator *out = nullptr;
+        detail::call(siskin_moderator_new, handle_.get(), &raw, &out);
+        return Moderator(out);
+    }
+    // Opens the model's eyes from a path, from part of an open file, from bytes in memory, which are copied.
+    Vision vision(std::string_view path) const {
+        siskin_vision *out = nullptr;
+        detail::call(siskin_vision_open_path, handle_.get(), path.data(), path.size(), &out);
+        return Vision(out);
+    }
+    Vision vision_fd(int fd, std::uint64_t offset, std::uint64_t length) const {
+        siskin_vision *out = nullptr;
+        detail::call(siskin_vision_open_fd, handle_.get(), fd, offset, length, &out);
+        return Vision(out);
+    }
+    Vision vision_bytes(const void *data, std::size_t len) const {
+        siskin_vision *out = nullptr;
+        const siskin_release_fn copied = nullptr;
+        void *const nothing = nullptr;
+        detail::call(siskin_vision_open_bytes, handle_.get(), static_cast<const std::uint8_t *>(data), len, copied, nothing, &out);
+        return Vision(out);
     }
     // Will it fit? What such a session needs; nothing is allocated.
     siskin_fit fit(const SessionOptions &options = {}) const {
@@ -716,6 +992,7 @@ private:
         raw.threads = options.threads;
         raw.kernels = detail::or_null(options.kernels), raw.kernels_len = options.kernels.size();
         raw.log_level = static_cast<std::uint32_t>(options.log_level);
+        raw.experts = static_cast<std::uint32_t>(options.experts);
         std::unique_ptr<detail::LogFunction> log;
         if (options.log) {
             log = std::make_unique<detail::LogFunction>(options.log);

@@ -82,6 +82,38 @@ pub(crate) unsafe fn sized<T: Sized32>(ptr: *const T, default: T, what: &str) ->
     Ok(value)
 }
 
+/// `count` structs that lie as far apart as the first one says: those of an older or newer caller have other sizes than
+/// ours.
+///
+/// # Safety
+/// If not NULL, `first` points to as many structs, each of which begins with the same size.
+pub(crate) unsafe fn each<T: Sized32>(
+    first: *const T,
+    count: usize,
+    default: T,
+    what: &str,
+) -> Result<Vec<T>> {
+    if count == 0 {
+        return Ok(Vec::new());
+    }
+    given(first, what)?;
+    // SAFETY: the caller's promise: each begins with its size.
+    let size_at = |ptr: *const T| unsafe { ptr.cast::<u32>().read_unaligned() };
+    let size = size_at(first);
+    (0..count)
+        .map(|i| {
+            let ptr = first.wrapping_byte_add(i.wrapping_mul(size as usize));
+            if size < 4 || size_at(ptr) != size {
+                let message =
+                    format!("{what}: the size of number {i} is not that of the first, or is not set");
+                return Err(Failure::new(siskin_result::SISKIN_RESULT_STRUCT_SIZE, message));
+            }
+            // SAFETY: the caller's promise.
+            unsafe { sized(ptr, default, what) }
+        })
+        .collect()
+}
+
 /// Refuses a field that has no meaning yet, so that it can get one: not zero, it asks for what this version does not know.
 pub(crate) fn reserved(value: u32, what: &str) -> Result<()> {
     if value == 0 {
@@ -89,6 +121,11 @@ pub(crate) fn reserved(value: u32, what: &str) -> Result<()> {
     }
     let message = format!("{what}: reserved is {value}; it must be 0");
     Err(Failure::new(siskin_result::SISKIN_RESULT_STRUCT_SIZE, message))
+}
+
+/// Refuses NULL where a struct must be.
+pub(crate) fn given<T>(ptr: *const T, what: &str) -> Result<()> {
+    if ptr.is_null() { Err(null(what)) } else { Ok(()) }
 }
 
 /// Where an answer goes: checked before the work, written after it.
@@ -104,6 +141,19 @@ impl<T> Out<T> {
     pub(crate) fn set(self, value: T) {
         // SAFETY: `new`'s caller promised it.
         unsafe { self.0.write_unaligned(value) };
+    }
+
+    /// Writes several values, one behind the other.
+    ///
+    /// # Safety
+    /// There is room for as many.
+    pub(crate) unsafe fn set_all(self, values: &[T])
+    where
+        T: Copy,
+    {
+        let (from, to) = (values.as_ptr().cast::<u8>(), self.0.cast::<u8>());
+        // SAFETY: the caller's promise; as bytes, since C's pointer need not be aligned.
+        unsafe { std::ptr::copy_nonoverlapping(from, to, size_of_val(values)) };
     }
 }
 

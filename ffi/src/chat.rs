@@ -8,10 +8,12 @@ use crate::model::siskin_model;
 use crate::options::flag;
 use crate::owned::{give, give_text, siskin_text, siskin_tokens};
 use crate::result::siskin_result;
+use crate::vision::{self, siskin_picture};
 use serde_json::Value as Json;
-use siskin::Prompt;
 use siskin::chat::{Date, Message, RenderOptions};
 use siskin::tokenizer::TokenId;
+use siskin::vision::mark_images;
+use siskin::{Picture, Prompt};
 use std::ffi::c_char;
 
 /// One message of a conversation. Texts are UTF-8 and are read during the call only.
@@ -31,6 +33,10 @@ pub struct siskin_message {
     /// A JSON object of further fields that the template reads (`tool_calls`, `name` ...); NULL for none.
     pub fields_json: *const c_char,
     pub fields_json_len: usize,
+    /// `picture_count` pictures that the message shows: where its content has "<start_of_image>" for each, else before it.
+    /// NULL for none.
+    pub pictures: *const *const siskin_picture,
+    pub picture_count: usize,
 }
 
 /// A conversation and what the model's template is given besides.
@@ -70,6 +76,10 @@ pub struct siskin_prompt {
     pub token_count: usize,
     /// A whole conversation. What the session holds of it already is not computed again.
     pub chat: *const siskin_chat,
+    /// `picture_count` pictures that `text` shows: where it has "<start_of_image>" for each, if `parse_special` is 1, else
+    /// before it. NULL for none.
+    pub pictures: *const *const siskin_picture,
+    pub picture_count: usize,
 }
 
 // SAFETY: repr(C), `size` first, and only numbers and pointers.
@@ -88,6 +98,8 @@ const NO_MESSAGE: siskin_message = siskin_message {
     content_len: 0,
     fields_json: std::ptr::null(),
     fields_json_len: 0,
+    pictures: std::ptr::null(),
+    picture_count: 0,
 };
 
 const NO_CHAT: siskin_chat = siskin_chat {
@@ -110,6 +122,8 @@ const NO_PROMPT: siskin_prompt = siskin_prompt {
     tokens: std::ptr::null(),
     token_count: 0,
     chat: std::ptr::null(),
+    pictures: std::ptr::null(),
+    picture_count: 0,
 };
 
 fn invalid(message: impl Into<String>) -> Failure {
@@ -144,48 +158,27 @@ unsafe fn object(ptr: *const c_char, len: usize, what: &str) -> Result<serde_jso
 
 /// # Safety
 /// As the header says of siskin_message.
-unsafe fn message(ptr: *const siskin_message) -> Result<Message> {
+unsafe fn message(m: siskin_message, pictures: &mut Vec<Picture>) -> Result<Message> {
+    args::reserved(m.reserved, "a message")?;
     // SAFETY: the caller's promise.
     unsafe {
-        let m = args::sized(ptr, NO_MESSAGE, "a message")?;
-        args::reserved(m.reserved, "a message")?;
         let role = args::text(m.role, m.role_len, "a role")?;
         let content = args::text(m.content, m.content_len, "the content")?;
         let fields = object(m.fields_json, m.fields_json_len, "fields_json")?;
-        Ok(Message { fields, ..Message::new(role, content) })
+        let shown = vision::pictures(m.pictures, m.picture_count)?;
+        let mut message = Message { fields, ..Message::new(role, content) };
+        mark_images(&mut message, shown.len())?;
+        pictures.extend(shown);
+        Ok(message)
     }
 }
 
-/// Messages that lie as far apart as the first one says: those of an older or newer caller have other sizes than ours.
-///
-/// # Safety
-/// As the header says of siskin_chat.
-unsafe fn messages(first: *const siskin_message, count: usize) -> Result<Vec<Message>> {
-    if count == 0 {
-        return Ok(Vec::new());
-    }
-    if first.is_null() {
-        return Err(Failure::new(siskin_result::SISKIN_RESULT_NULL_POINTER, "messages is NULL"));
-    }
-    // SAFETY: the caller's promise: each message begins with its size.
-    let size_at = |ptr: *const siskin_message| unsafe { ptr.cast::<u32>().read_unaligned() };
-    let size = size_at(first);
-    (0..count)
-        .map(|i| {
-            let ptr = first.wrapping_byte_add(i.wrapping_mul(size as usize));
-            if size < 4 || size_at(ptr) != size {
-                let message = format!("message {i}: its size is not that of the first, or is not set");
-                return Err(Failure::new(siskin_result::SISKIN_RESULT_STRUCT_SIZE, message));
-            }
-            // SAFETY: the caller's promise.
-            unsafe { message(ptr) }
-        })
-        .collect()
-}
+/// A conversation: messages, what they show, and what the template is given besides.
+pub(crate) type Chat = (Vec<Message>, Vec<Picture>, RenderOptions);
 
 /// # Safety
 /// As the header says of siskin_chat.
-pub(crate) unsafe fn chat(ptr: *const siskin_chat) -> Result<(Vec<Message>, RenderOptions)> {
+pub(crate) unsafe fn chat(ptr: *const siskin_chat) -> Result<Chat> {
     // SAFETY: the caller's promise.
     unsafe {
         let c = args::sized(ptr, NO_CHAT, "chat")?;
@@ -195,7 +188,10 @@ pub(crate) unsafe fn chat(ptr: *const siskin_chat) -> Result<(Vec<Message>, Rend
             variables: object(c.variables_json, c.variables_json_len, "variables_json")?,
             now: (c.now != 0).then(|| Date::from_unix(c.now)),
         };
-        Ok((messages(c.messages, c.message_count)?, options))
+        let mut pictures = Vec::new();
+        let messages = args::each(c.messages, c.message_count, NO_MESSAGE, "messages")?;
+        let messages = messages.into_iter().map(|m| message(m, &mut pictures)).collect::<Result<_>>()?;
+        Ok((messages, pictures, options))
     }
 }
 
@@ -208,18 +204,25 @@ pub(crate) unsafe fn prompt(ptr: *const siskin_prompt) -> Result<Prompt> {
     // SAFETY: the caller's promise.
     unsafe {
         let p = args::sized(ptr, NO_PROMPT, "prompt")?;
+        let pictures = vision::pictures(p.pictures, p.picture_count)?;
+        if p.text.is_null() && !pictures.is_empty() {
+            return Err(invalid(
+                "a prompt has pictures with its text only; those of a chat are its messages'",
+            ));
+        }
         match (p.text.is_null(), p.tokens.is_null(), p.chat.is_null()) {
             (false, true, true) => Ok(Prompt::Text {
                 text: args::text(p.text, p.text_len, "the prompt's text")?.to_owned(),
                 parse_special: flag(p.parse_special, "parse_special")?,
+                pictures,
             }),
             (true, false, true) => {
                 let tokens = args::slice(p.tokens, p.token_count, "the prompt's tokens")?;
                 Ok(Prompt::Tokens(tokens.iter().map(|&t| TokenId(t)).collect()))
             }
             (true, true, false) => {
-                let (messages, options) = chat(p.chat)?;
-                Ok(Prompt::Messages { messages, options })
+                let (messages, pictures, options) = chat(p.chat)?;
+                Ok(Prompt::Messages { messages, options, pictures })
             }
             _ => Err(invalid("a prompt is exactly one of text, tokens and chat")),
         }
@@ -230,7 +233,7 @@ pub(crate) unsafe fn prompt(ptr: *const siskin_prompt) -> Result<Prompt> {
 ///
 /// # Safety
 /// As the header says of siskin_chat.
-unsafe fn given_chat(ptr: *const siskin_chat) -> Result<(Vec<Message>, RenderOptions)> {
+unsafe fn given_chat(ptr: *const siskin_chat) -> Result<Chat> {
     if ptr.is_null() {
         return Err(Failure::new(siskin_result::SISKIN_RESULT_NULL_POINTER, "the chat is NULL"));
     }
@@ -251,7 +254,7 @@ pub unsafe extern "C" fn siskin_model_render(
         let out = unsafe { Out::new(out_text, "out_text") }?;
         let model = handles::model(model)?;
         // SAFETY: as the header says of siskin_chat.
-        let (messages, options) = unsafe { given_chat(chat) }?;
+        let (messages, _, options) = unsafe { given_chat(chat) }?;
         give_text(model.chat_template()?.render(&messages, &options)?, out)
     })
 }
@@ -270,7 +273,7 @@ pub unsafe extern "C" fn siskin_model_conversation(
         let out = unsafe { Out::new(out_tokens, "out_tokens") }?;
         let model = handles::model(model)?;
         // SAFETY: as the header says of siskin_chat.
-        let (messages, options) = unsafe { given_chat(chat) }?;
+        let (messages, _, options) = unsafe { given_chat(chat) }?;
         let tokens = model.conversation(&messages, &options)?;
         give(Object::Tokens(tokens.into_iter().map(|t| t.0).collect()), out)
     })

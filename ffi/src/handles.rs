@@ -10,7 +10,7 @@
 //!
 //! The table is the one piece of global state of the library, because handles must be checkable without trusting them.
 
-use siskin::{Error, Model, SharedSession};
+use siskin::{Error, Model, Picture, SharedEmbedder, SharedModerator, SharedSession, Vision};
 use std::ffi::c_void;
 use std::sync::atomic::{AtomicU64, Ordering};
 use std::sync::{Arc, OnceLock, PoisonError, RwLock};
@@ -28,6 +28,10 @@ pub(crate) enum Object {
     Error(Arc<(siskin_result, Error)>),
     Text(Arc<str>),
     Tokens(Arc<[u32]>),
+    Embedder(SharedEmbedder),
+    Vision(Vision),
+    Picture(Picture),
+    Moderator(SharedModerator),
 }
 
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -39,6 +43,10 @@ pub(crate) enum Kind {
     Error,
     Text,
     Tokens,
+    Embedder,
+    Vision,
+    Picture,
+    Moderator,
 }
 
 impl Kind {
@@ -50,6 +58,10 @@ impl Kind {
             Self::Error => "siskin_error",
             Self::Text => "siskin_text",
             Self::Tokens => "siskin_tokens",
+            Self::Embedder => "siskin_embedder",
+            Self::Vision => "siskin_vision",
+            Self::Picture => "siskin_picture",
+            Self::Moderator => "siskin_moderator",
         }
     }
 }
@@ -63,6 +75,10 @@ impl Object {
             Self::Error(_) => Kind::Error,
             Self::Text(_) => Kind::Text,
             Self::Tokens(_) => Kind::Tokens,
+            Self::Embedder(_) => Kind::Embedder,
+            Self::Vision(_) => Kind::Vision,
+            Self::Picture(_) => Kind::Picture,
+            Self::Moderator(_) => Kind::Moderator,
         }
     }
 }
@@ -215,6 +231,10 @@ lookups! {
     error: Error -> Arc<(siskin_result, Error)>;
     text: Text -> Arc<str>;
     tokens: Tokens -> Arc<[u32]>;
+    embedder: Embedder -> SharedEmbedder;
+    vision: Vision -> Vision;
+    picture: Picture -> Picture;
+    moderator: Moderator -> SharedModerator;
 }
 
 /// Cells by place, in segments of 64, 128, 256 ... that are never freed or moved.

@@ -1,7 +1,7 @@
 //! `siskin_job`: one answer.
 
 use crate::args::{Out, Sized32, SizedOut};
-use crate::boundary::Failure;
+use crate::boundary::{Failure, Result};
 use crate::chat::{self, siskin_prompt};
 use crate::error::siskin_error;
 use crate::handles::{self, Kind, Object};
@@ -134,6 +134,8 @@ fn event(event: Event<'_>) -> siskin_event {
             text_len: text.len(),
             ..EVENT
         },
+        // It was not asked for, so none comes.
+        Event::Reasoning(_) => self::event(Event::Text("")),
     }
 }
 
@@ -195,16 +197,21 @@ pub unsafe extern "C" fn siskin_job_new(
         let (out, prompt, options) =
             unsafe { (Out::new(out_job, "out_job")?, chat::prompt(prompt)?, options::generate(options)?) };
         let session = handles::session(session)?;
-        // The handle's own cell cancels the job, see `handles`.
-        let made = handles::insert_with(Kind::Job, |bits| {
-            let cell = handles::cell(bits);
-            cell.store(bits, std::sync::atomic::Ordering::Relaxed);
-            let job = session.job_with(prompt, options, CancelToken::on_cell(cell, bits))?;
-            Ok(Object::Job(Arc::new(JobObject { job, pulled: Mutex::default() })))
-        });
-        out.set(made?.ok_or_else(full)?.cast());
-        Ok(())
+        give(out, |cancel| Ok(session.job_with(prompt, options, cancel)?))
     })
+}
+
+/// Puts the job that `make` makes into the table; it is cancelled by what `make` is given.
+pub(crate) fn give(out: Out<*mut siskin_job>, make: impl FnOnce(CancelToken) -> Result<Job>) -> Result<()> {
+    // The handle's own cell cancels the job, see `handles`.
+    let made = handles::insert_with(Kind::Job, |bits| {
+        let cell = handles::cell(bits);
+        cell.store(bits, std::sync::atomic::Ordering::Relaxed);
+        let job = make(CancelToken::on_cell(cell, bits))?;
+        Ok(Object::Job(Arc::new(JobObject { job, pulled: Mutex::default() })))
+    });
+    out.set(made?.ok_or_else(full)?.cast());
+    Ok(())
 }
 
 /// Does the work on this thread and tells `on_event` everything on this thread; returns when the job has ended. For each

@@ -16,13 +16,18 @@
 mod boundary;
 mod args;
 pub mod chat;
+pub mod embedder;
 pub mod error;
+pub mod fim;
 mod handles;
 pub mod job;
 pub mod model;
+pub mod moderator;
 pub mod options;
 pub mod owned;
 pub mod result;
 pub mod session;
+mod source;
 pub mod tokenizer;
 pub mod version;
+pub mod vision;

@@ -2,13 +2,14 @@
 
 use crate::args::{self, Out, Sized32, SizedOut};
 use crate::boundary::{Failure, Result};
+use crate::embedder::siskin_pooling;
 use crate::error::siskin_error;
 use crate::handles::{self, Kind, Object};
 use crate::options::{self, siskin_model_options, siskin_session_options};
 use crate::owned::{give, give_text, siskin_text};
 use crate::result::siskin_result;
-use siskin::gguf::GgufFile;
-use siskin::{Error, ErrorKind, Fit, Model, Pressure, Thermal};
+use crate::source::{self, Bytes};
+use siskin::{Error, ErrorKind, Fit, Model, Pooling, Pressure, Thermal};
 use std::ffi::{c_char, c_void};
 
 /// An open model: immutable, so all its functions may be called from any thread at any time. Freeing the handle never
@@ -46,6 +47,10 @@ pub struct siskin_model_info {
     /// Name of the kernels in use. Valid for ever.
     pub kernels: *const c_char,
     pub kernels_len: usize,
+    /// Whether it generates text; if not, it only embeds: 0 or 1.
+    pub generates: u32,
+    /// How it was trained to embed texts: a siskin_pooling, or 0 if its file does not say.
+    pub pooling: u32,
 }
 
 /// Memory that a session needs, in bytes.
@@ -147,25 +152,10 @@ pub unsafe extern "C" fn siskin_model_open_fd(
 ) -> siskin_result {
     boundary!(out_error, {
         // SAFETY: as the header says.
-        unsafe { open(options, out_model, |o| Ok(Model::from_gguf(file_from_fd(fd, offset, length)?, o)?)) }
+        unsafe {
+            open(options, out_model, |o| Ok(Model::from_gguf(source::file_from_fd(fd, offset, length)?, o)?))
+        }
     })
-}
-
-#[cfg(unix)]
-fn file_from_fd(fd: i32, offset: u64, length: u64) -> Result<GgufFile> {
-    use std::os::fd::BorrowedFd;
-    if fd < 0 {
-        let message = format!("{fd} is no file descriptor");
-        return Err(Failure::new(siskin_result::SISKIN_RESULT_INVALID_ARGUMENT, message));
-    }
-    // SAFETY: not -1; a number that is not open makes the duplication fail, which is told.
-    let fd = unsafe { BorrowedFd::borrow_raw(fd) };
-    Ok(GgufFile::from_fd(fd, offset, length)?)
-}
-
-#[cfg(not(unix))]
-fn file_from_fd(_: i32, _: u64, _: u64) -> Result<GgufFile> {
-    Err(Error::new(ErrorKind::Unsupported, "file descriptors are not supported on this system").into())
 }
 
 /// Opens `len` bytes in memory. With a `release` function they are not copied: they must stay as they are until it is
@@ -182,51 +172,11 @@ pub unsafe extern "C" fn siskin_model_open_bytes(
     out_error: *mut *mut siskin_error,
 ) -> siskin_result {
     boundary!(out_error, {
-        // First of all, so that it is called however this ends.
-        let lent = release.map(|release| Lent { data, len, release, userdata });
+        // First of all, so that it is released however this ends.
+        let bytes = Bytes::new(data, len, release, userdata);
         // SAFETY: as the header says.
-        unsafe {
-            open(options, out_model, |o| {
-                let bytes = args::slice(data, len, "data")?;
-                let file = match lent {
-                    Some(lent) => GgufFile::from_shared(Box::new(lent)),
-                    None => GgufFile::from_bytes(bytes.to_vec()),
-                };
-                Ok(Model::from_gguf(file?, o)?)
-            })
-        }
+        unsafe { open(options, out_model, |o| Ok(Model::from_gguf(bytes.file()?, o)?)) }
     })
-}
-
-/// Memory of the caller's; tells when it is not used any more.
-struct Lent {
-    data: *const u8,
-    len: usize,
-    release: unsafe extern "C" fn(*mut c_void),
-    userdata: *mut c_void,
-}
-
-// SAFETY: the bytes do not change as long as it lives, and the header says that `release` may come on any thread.
-unsafe impl Send for Lent {}
-// SAFETY: as above.
-unsafe impl Sync for Lent {}
-
-impl AsRef<[u8]> for Lent {
-    fn as_ref(&self) -> &[u8] {
-        if self.len == 0 {
-            return &[]; // `data` may be NULL then
-        }
-        // SAFETY: it was checked, when it was handed over, that this is a possible slice; the caller keeps it as it is
-        // until `release`.
-        unsafe { std::slice::from_raw_parts(self.data, self.len) }
-    }
-}
-
-impl Drop for Lent {
-    fn drop(&mut self) {
-        // SAFETY: the caller gave the function for this.
-        unsafe { (self.release)(self.userdata) };
-    }
 }
 
 /// Frees a model. NULL is fine. Sessions and jobs that use it go on.
@@ -258,6 +208,12 @@ pub unsafe extern "C" fn siskin_model_get_info(
             weight_bytes: info.weight_bytes,
             kernels: info.kernels.as_ptr().cast(),
             kernels_len: info.kernels.len(),
+            generates: info.generates.into(),
+            pooling: info.pooling.map_or(0, |pooling| match pooling {
+                Pooling::Mean => siskin_pooling::SISKIN_POOLING_MEAN as u32,
+                Pooling::Cls => siskin_pooling::SISKIN_POOLING_CLS as u32,
+                Pooling::Last => siskin_pooling::SISKIN_POOLING_LAST as u32,
+            }),
         });
         Ok(())
     })

@@ -6,7 +6,7 @@ use crate::model::siskin_release_fn;
 use crate::result::siskin_result;
 use siskin::sampler::SamplerConfig;
 use siskin::tokenizer::TokenId;
-use siskin::{GenerateOptions, KvType, Log, LogLevel, ModelOptions, SessionOptions};
+use siskin::{Experts, GenerateOptions, KvType, Log, LogLevel, ModelOptions, SessionOptions};
 use std::ffi::{c_char, c_void};
 
 /// How important a message is.
@@ -31,6 +31,20 @@ pub enum siskin_kv_type {
     SISKIN_KV_F16 = 1,
     /// Four bytes each.
     SISKIN_KV_F32 = 2,
+    /// A little more than one byte each: faster behind long texts. Answers differ a little from those with floats.
+    SISKIN_KV_Q8 = 3,
+}
+
+/// How the experts of a model come into memory.
+#[repr(u32)]
+#[derive(Clone, Copy, Debug)]
+pub enum siskin_experts {
+    /// SISKIN_EXPERTS_STREAM if the file is larger than the memory that is left, else SISKIN_EXPERTS_MAP.
+    SISKIN_EXPERTS_AUTO = 0,
+    /// Like everything else: the system reads around what is touched.
+    SISKIN_EXPERTS_MAP = 1,
+    /// One by one: the system is told which come next, and reads nothing else of them.
+    SISKIN_EXPERTS_STREAM = 2,
 }
 
 /// Hears a message of the library: a siskin_log_level and UTF-8 of `len` bytes that is valid during the call. It holds no
@@ -59,8 +73,8 @@ pub struct siskin_model_options {
     pub log_release: siskin_release_fn,
     /// The least important siskin_log_level that is told.
     pub log_level: u32,
-    /// Must be 0.
-    pub reserved: u32,
+    /// A siskin_experts: how experts come into memory.
+    pub experts: u32,
 }
 
 /// What a session is to hold. Fill it with siskin_session_options_init.
@@ -140,7 +154,7 @@ pub(crate) fn model_defaults() -> siskin_model_options {
         log_userdata: std::ptr::null_mut(),
         log_release: None,
         log_level: siskin_log_level::SISKIN_LOG_INFO as u32,
-        reserved: 0,
+        experts: siskin_experts::SISKIN_EXPERTS_AUTO as u32,
     }
 }
 
@@ -256,7 +270,12 @@ pub(crate) unsafe fn model(options: *const siskin_model_options) -> Result<Model
     let o = unsafe { args::sized(options, model_defaults(), "options") }?;
     // First of all, so that it is released however this ends.
     let userdata = Userdata(o.log_userdata, o.log_release);
-    args::reserved(o.reserved, "options")?;
+    let experts = match o.experts {
+        0 => Experts::Auto,
+        1 => Experts::Map,
+        2 => Experts::Stream,
+        other => return Err(invalid(format!("{other} is no siskin_experts"))),
+    };
     let kernels = match o.kernels.is_null() {
         true => None,
         // SAFETY: the caller's promise.
@@ -284,7 +303,21 @@ pub(crate) unsafe fn model(options: *const siskin_model_options) -> Result<Model
             }))
         }
     };
-    Ok(ModelOptions { threads: (o.threads != 0).then_some(o.threads as usize), kernels, log })
+    let threads = (o.threads != 0).then_some(o.threads as usize);
+    Ok(ModelOptions { threads, kernels, log, experts, ..ModelOptions::default() })
+}
+
+/// A siskin_kv_type.
+pub(crate) fn kv_type(value: u32) -> Result<KvType> {
+    match value {
+        1 => Ok(KvType::F16),
+        2 => Ok(KvType::F32),
+        3 => Ok(KvType::Q8),
+        other => {
+            let can = "it can be SISKIN_KV_F16, SISKIN_KV_F32 or SISKIN_KV_Q8";
+            Err(invalid(format!("kv_type is {other}; {can}")))
+        }
+    }
 }
 
 /// # Safety
@@ -292,18 +325,13 @@ pub(crate) unsafe fn model(options: *const siskin_model_options) -> Result<Model
 pub(crate) unsafe fn session(options: *const siskin_session_options) -> Result<SessionOptions> {
     // SAFETY: the caller's promise.
     let o = unsafe { args::sized(options, session_defaults(), "options") }?;
-    let kv_type = match o.kv_type {
-        1 => KvType::F16,
-        2 => KvType::F32,
-        other => {
-            return Err(invalid(format!("kv_type is {other}; it can be SISKIN_KV_F16 or SISKIN_KV_F32")));
-        }
-    };
+    let kv_type = kv_type(o.kv_type)?;
     let number = |n: u64| usize::try_from(n).unwrap_or(usize::MAX);
     Ok(SessionOptions {
         context: (o.context != 0).then(|| number(o.context)),
         batch: number(o.batch),
         kv_type,
+        ..SessionOptions::default()
     })
 }
 
@@ -342,8 +370,10 @@ pub(crate) unsafe fn generate(options: *const siskin_generate_options) -> Result
             seed: o.seed,
         },
         stop: stop.collect::<Result<_>>()?,
+        stop_tokens: Vec::new(),
         stop_at_end_of_turn: flag(o.stop_at_end_of_turn, "stop_at_end_of_turn")?,
         logprobs: flag(o.logprobs, "logprobs")?,
         show_special: flag(o.show_special, "show_special")?,
+        reasoning: false,
     })
 }

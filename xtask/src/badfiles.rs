@@ -28,7 +28,7 @@ pub(crate) struct Args {
     #[arg(long, env = "SISKIN_REFERENCE")]
     reference: Option<PathBuf>,
     /// Kinds of files to run
-    #[arg(long, value_delimiter = ',', default_value = "gguf,gguf-lora")]
+    #[arg(long, value_delimiter = ',', default_value = "gguf,gguf-lora,safetensors")]
     kind: Vec<String>,
     /// Only cases whose name contains this
     #[arg(long, default_value = "")]
@@ -60,7 +60,7 @@ pub(crate) fn run(args: &Args) -> Result<(), Failure> {
     for &seed in &args.seeds {
         let mut corpus = Corpus::make(&maker, &root.join("target/badfiles"), seed)?;
         if let Some(stage) = &args.stage {
-            corpus.cases.iter_mut().filter(|c| c.kind == "gguf").for_each(|c| c.stage.clone_from(stage));
+            corpus.cases.iter_mut().filter(|c| c.kind != "gguf-lora").for_each(|c| c.stage.clone_from(stage));
         }
         let mut table = BTreeMap::<&str, Tally>::new();
         let mut other_kinds = 0;

@@ -27,6 +27,9 @@ pub(crate) struct Args {
     /// A GGUF with the tokenizer to copy: any Gemma 3
     #[arg(long)]
     vocab_from: PathBuf,
+    /// So many layers instead of the shape's
+    #[arg(long)]
+    layers: Option<usize>,
 }
 
 #[derive(Clone, Copy, clap::ValueEnum)]
@@ -35,6 +38,8 @@ enum ShapeName {
     Gemma3_1b,
     #[value(name = "gemma3-4b")]
     Gemma3_4b,
+    #[value(name = "qwen3-30b-a3b")]
+    Qwen3_30bA3b,
 }
 
 #[derive(Clone, Copy, PartialEq, clap::ValueEnum)]
@@ -47,9 +52,10 @@ enum Mix {
     Q8_0,
 }
 
-/// A Gemma 3 text model.
+/// A Gemma 3 text model, or a Qwen 3 with experts.
 struct Shape {
     name: &'static str,
+    architecture: &'static str,
     layers: usize,
     width: usize,
     hidden: usize, // of the feed-forward block
@@ -58,12 +64,20 @@ struct Shape {
     head_dim: usize,
     window: usize,
     rope_divisor: Option<f32>,
+    experts: Option<Experts>,
+}
+
+struct Experts {
+    count: usize,
+    used: usize,
+    hidden: usize,
 }
 
 impl Shape {
     fn of(name: ShapeName) -> Self {
         let b1 = Self {
             name: "Gemma 3 1B shape, random weights",
+            architecture: "gemma3",
             layers: 26,
             width: 1152,
             hidden: 6912,
@@ -72,6 +86,7 @@ impl Shape {
             head_dim: 256,
             window: 512,
             rope_divisor: None,
+            experts: None,
         };
         match name {
             ShapeName::Gemma3_1b => b1,
@@ -86,12 +101,25 @@ impl Shape {
                 rope_divisor: Some(8.0),
                 ..b1
             },
+            ShapeName::Qwen3_30bA3b => Self {
+                name: "Qwen 3 30B-A3B shape, random weights",
+                architecture: "qwen3moe",
+                layers: 48,
+                width: 2048,
+                hidden: 6144, // stated and not used
+                heads: 32,
+                kv_heads: 4,
+                head_dim: 128,
+                experts: Some(Experts { count: 128, used: 8, hidden: 768 }),
+                ..b1
+            },
         }
     }
 }
 
 pub(crate) fn run(args: &Args) -> Result<(), Failure> {
     let shape = Shape::of(args.shape);
+    let shape = Shape { layers: args.layers.unwrap_or(shape.layers), ..shape };
     let vocab_file = GgufFile::open(&args.vocab_from)?;
     let mut writer = GgufWriter::new();
     metadata(&mut writer, &shape, &vocab_file);
@@ -108,20 +136,34 @@ pub(crate) fn run(args: &Args) -> Result<(), Failure> {
 
 fn metadata(w: &mut GgufWriter, s: &Shape, vocab_file: &GgufFile) {
     let number = |n: usize| u32::try_from(n).expect("the shapes above are small");
-    w.set("general.architecture", "gemma3").set("general.name", s.name);
-    w.set("gemma3.context_length", &32_768u32);
-    w.set("gemma3.embedding_length", &number(s.width));
-    w.set("gemma3.block_count", &number(s.layers));
-    w.set("gemma3.feed_forward_length", &number(s.hidden));
-    w.set("gemma3.attention.head_count", &number(s.heads));
-    w.set("gemma3.attention.head_count_kv", &number(s.kv_heads));
-    w.set("gemma3.attention.key_length", &number(s.head_dim));
-    w.set("gemma3.attention.value_length", &number(s.head_dim));
-    w.set("gemma3.attention.layer_norm_rms_epsilon", &1e-6f32);
-    w.set("gemma3.attention.sliding_window", &number(s.window));
-    w.set("gemma3.rope.freq_base", &1_000_000f32);
+    let arch = s.architecture;
+    w.set("general.architecture", arch).set("general.name", s.name);
+    let mut sizes = vec![
+        ("context_length", 32_768),
+        ("embedding_length", s.width),
+        ("block_count", s.layers),
+        ("feed_forward_length", s.hidden),
+        ("attention.head_count", s.heads),
+        ("attention.head_count_kv", s.kv_heads),
+        ("attention.key_length", s.head_dim),
+        ("attention.value_length", s.head_dim),
+    ];
+    match &s.experts {
+        None => sizes.push(("attention.sliding_window", s.window)),
+        Some(e) => sizes.extend([
+            ("expert_count", e.count),
+            ("expert_used_count", e.used),
+            ("expert_feed_forward_length", e.hidden),
+        ]),
+    }
+    for (key, size) in sizes {
+        w.set(&format!("{arch}.{key}"), &number(size));
+    }
+    w.set(&format!("{arch}.attention.layer_norm_rms_epsilon"), &1e-6f32);
+    w.set(&format!("{arch}.rope.freq_base"), &1_000_000f32);
     if let Some(divisor) = s.rope_divisor {
-        w.set("gemma3.rope.scaling.type", "linear").set("gemma3.rope.scaling.factor", &divisor);
+        w.set(&format!("{arch}.rope.scaling.type"), "linear");
+        w.set(&format!("{arch}.rope.scaling.factor"), &divisor);
     }
     for (key, value) in vocab_file.metadata().iter().filter(|(key, _)| key.starts_with("tokenizer.")) {
         w.set(key, value);
@@ -141,14 +183,15 @@ fn tensors(w: &mut GgufWriter, s: &Shape, mix: Mix, vocab: usize) -> Result<(), 
             Mix::Q4KM => QuantType::Q4K,
         };
         let more = if mix == Mix::Q4KM && more_bits(i, s.layers) { QuantType::Q6K } else { main };
-        let norms = [
+        let mut norms = vec![
             ("attn_norm", s.width),
             ("attn_q_norm", s.head_dim),
             ("attn_k_norm", s.head_dim),
-            ("post_attention_norm", s.width),
             ("ffn_norm", s.width),
-            ("post_ffw_norm", s.width),
         ];
+        if s.experts.is_none() {
+            norms.extend([("post_attention_norm", s.width), ("post_ffw_norm", s.width)]);
+        }
         for (name, len) in norms {
             w.tensor(&format!("blk.{i}.{name}.weight"), QuantType::F32, &[len])?;
         }
@@ -157,12 +200,25 @@ fn tensors(w: &mut GgufWriter, s: &Shape, mix: Mix, vocab: usize) -> Result<(), 
             ("attn_k", main, s.width, kv),
             ("attn_v", more, s.width, kv),
             ("attn_output", main, q, s.width),
-            ("ffn_gate", main, s.width, s.hidden),
-            ("ffn_up", main, s.width, s.hidden),
-            ("ffn_down", more, s.hidden, s.width),
         ];
         for (name, ty, columns, rows) in matrices {
             w.tensor(&format!("blk.{i}.{name}.weight"), fitting(ty, columns), &[columns, rows])?;
+        }
+        let (suffix, hidden, count) = match &s.experts {
+            None => ("", s.hidden, None),
+            Some(e) => {
+                w.tensor(&format!("blk.{i}.ffn_gate_inp.weight"), QuantType::Q8_0, &[s.width, e.count])?;
+                ("_exps", e.hidden, Some(e.count))
+            }
+        };
+        let blocks = [
+            ("ffn_gate", main, s.width, hidden),
+            ("ffn_up", main, s.width, hidden),
+            ("ffn_down", more, hidden, s.width),
+        ];
+        for (name, ty, columns, rows) in blocks {
+            let dims: Vec<usize> = [columns, rows].into_iter().chain(count).collect();
+            w.tensor(&format!("blk.{i}.{name}{suffix}.weight"), fitting(ty, columns), &dims)?;
         }
     }
     Ok(())

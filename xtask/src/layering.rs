@@ -15,6 +15,7 @@ const ORDER: &[&str] = &[
     "error",
     "cancel",
     "log",
+    "json",
     "quant",
     "gguf",
     "tensor",
@@ -28,8 +29,12 @@ const ORDER: &[&str] = &[
     "constraint",
     "sampler",
     "governor",
+    "hf",
     "engine",
+    "fim",
+    "vision",
     "session",
+    "moderate",
     "job",
 ];
 

@@ -18,6 +18,7 @@ mod models;
 mod peers;
 mod scan;
 mod script_model;
+mod seeing_model;
 mod size;
 mod sizes;
 mod suite;
@@ -68,6 +69,8 @@ enum Command {
     Layering,
     /// Write a tiny model that always says the same, for tests
     ScriptModel(script_model::Args),
+    /// Write a tiny model that sees, its vision tower, pictures, and what it says to them, for tests
+    SeeingModel(seeing_model::Args),
     /// Measure what ships, by section and crate; compare with docs/SIZE.md
     Size(size::Args),
     /// List the largest source files; fail on one that is too long
@@ -101,6 +104,7 @@ fn main() -> ExitCode {
         Command::Instructions(args) => instructions::run(&args),
         Command::Layering => layering::run(),
         Command::ScriptModel(args) => script_model::run(&args),
+        Command::SeeingModel(args) => seeing_model::run(&args),
         Command::Size(args) => size::run(&args),
         Command::Sizes => sizes::run(),
         Command::Models(args) => models::run(&args),

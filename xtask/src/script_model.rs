@@ -25,6 +25,18 @@ pub(crate) const TEXT: &str = " Hello 🐦,\u{FFFD} and\u{FFFD} bye!\u{FFFD}";
 
 const TEMPLATE: &str = "{% for m in messages %}<|{{ m.role }}|>{{ m.content }}</s>{% endfor %}\
                         {% if add_generation_prompt %}<|assistant|>{% endif %}";
+/// Control tokens for fill in the middle and for turns, behind the vocabulary that the script needs.
+const MARKS: [&str; 6] = [
+    "<|fim_prefix|>",
+    "<|fim_suffix|>",
+    "<|fim_middle|>",
+    "<|file_sep|>",
+    "<start_of_turn>",
+    "<end_of_turn>",
+];
+/// Behind any prompt "Yes" has a tenth of the logit of the script's first token, and "No" has 0: a classifier asked for a
+/// word says yes with a probability of 1 / (1 + exp(-0.1 sqrt(128))), which is 0.7561.
+const YES: f32 = 0.1;
 const WIDTH: usize = 128;
 const HEADS: usize = 2;
 
@@ -69,6 +81,10 @@ pub(crate) fn file() -> Result<Vec<u8>, Failure> {
         .set("tokenizer.ggml.bos_token_id", &1u32)
         .set("tokenizer.ggml.eos_token_id", &2u32)
         .set("tokenizer.ggml.unknown_token_id", &0u32)
+        .set("tokenizer.ggml.fim_pre_token_id", &id(&vocab, MARKS[0]))
+        .set("tokenizer.ggml.fim_suf_token_id", &id(&vocab, MARKS[1]))
+        .set("tokenizer.ggml.fim_mid_token_id", &id(&vocab, MARKS[2]))
+        .set("tokenizer.ggml.fim_sep_token_id", &id(&vocab, MARKS[3]))
         .set("tokenizer.chat_template", TEMPLATE);
     let square = [WIDTH, WIDTH];
     w.tensor("token_embd.weight", F32, &[WIDTH, vocab.len()])?.tensor(
@@ -92,14 +108,18 @@ pub(crate) fn file() -> Result<Vec<u8>, Failure> {
             }
             values
         };
+        let yes = position(&vocab, "Yes");
         let script = |row: usize| SCRIPT.iter().position(|t| *t == vocab[row].0);
-        let values = match plan.name.as_str() {
+        let mut values = match plan.name.as_str() {
             // A token of the script has a direction of its own; all others share the end's, after which it starts.
             "token_embd.weight" => ones(&|row| Some(script(row).unwrap_or(SCRIPT.len() - 1))),
             "output.weight" => ones(&|row| Some((script(row)? + SCRIPT.len() - 1) % SCRIPT.len())),
             _ if plan.dims.len() == 1 => vec![1.0; n],
             _ => vec![0.0; n],
         };
+        if plan.name == "output.weight" {
+            values[yes * WIDTH + SCRIPT.len() - 1] = YES;
+        }
         values.iter().flat_map(|x| x.to_le_bytes()).collect()
     })?)
 }
@@ -116,7 +136,13 @@ fn vocabulary() -> Vec<(String, i32)> {
             out.push((text.to_owned(), normal));
         }
     }
+    out.extend(MARKS.map(|t| (t.to_owned(), control)));
+    out.extend(["Yes", "No"].map(|t| (t.to_owned(), normal)));
     out
+}
+
+fn id(vocab: &[(String, i32)], text: &str) -> u32 {
+    position(vocab, text) as u32
 }
 
 fn position(vocab: &[(String, i32)], text: &str) -> usize {
@@ -145,7 +171,7 @@ mod tests {
                 match event {
                     Event::Text(piece) => text.push_str(piece),
                     Event::Token { id, .. } => ids.push(id.0 as usize),
-                    Event::Prefill { .. } => {}
+                    Event::Prefill { .. } | Event::Reasoning(_) => {}
                 }
                 Flow::Continue
             });

@@ -40,6 +40,7 @@ impl<'a> Writer<'a> {
             Event::Prefill { done, total } => self.words(&[0, done as u32, total as u32]),
             Event::Token { id, logprob } => self.words(&[1, id.0, logprob.unwrap_or(f32::NAN).to_bits()]),
             Event::Text(text) => return self.text(text, skip),
+            Event::Reasoning(_) => return Ok(()), // it was not asked for
         }
         .ok_or(0)
     }

@@ -6,14 +6,14 @@ use std::time::Duration;
 use jni::Env;
 use jni::objects::{JByteArray, JByteBuffer, JFloatArray, JIntArray, JLongArray};
 use jni::sys::{jboolean, jint, jlong};
-use siskin::{Batch, GenerateOptions, Job, Outcome, Prompt};
+use siskin::{Batch, FimFile, FimRequest, GenerateOptions, Job, Outcome, Prompt};
 
 use crate::events::{MIN_BUFFER, Writer};
 use crate::failure::{Failure, argument};
-use crate::native;
 use crate::options::{self, JTexts};
 use crate::session::SESSIONS;
 use crate::table::Table;
+use crate::{native, vision};
 
 static JOBS: Table<Arc<Pulled>> = Table::new(3, "job");
 
@@ -61,6 +61,19 @@ fn new(session: jlong, prompt: Prompt, options: GenerateOptions) -> Result<jlong
     JOBS.insert(Arc::new(Pulled { job, reader: Mutex::default() }))
 }
 
+fn fim_request(texts: &[Option<String>]) -> Result<FimRequest, Failure> {
+    let [Some(prefix), Some(suffix), path, repo, files @ ..] = texts else {
+        return Err(argument("fill in the middle needs what is before and behind"));
+    };
+    let file = |texts: &[Option<String>]| match texts {
+        [Some(path), Some(text)] => Ok(FimFile { path: path.clone(), text: text.clone() }),
+        _ => Err(argument("a file without path or text")),
+    };
+    let files = files.chunks(2).map(file).collect::<Result<_, _>>()?;
+    let (prefix, suffix) = (prefix.clone(), suffix.clone());
+    Ok(FimRequest { prefix, suffix, path: path.clone(), repo: repo.clone(), files })
+}
+
 /// The bytes of a direct buffer.
 fn bytes<'a>(env: &Env<'_>, buffer: &'a mut JByteBuffer<'_>) -> Result<&'a mut [u8], Failure> {
     if buffer.is_null() {
@@ -86,18 +99,32 @@ native! {
     }
 
     /// A job on text, behind what the session holds.
-    fn "jobText" on_text<'l>(env, session: jlong, text: JByteArray<'l>, parse_special: jboolean, counts: JLongArray<'l>, reals: JFloatArray<'l>, stop: JTexts<'l>, bias: JIntArray<'l>, values: JFloatArray<'l>) -> jlong {
-        let prompt = Prompt::Text { text: options::text(env, &text)?, parse_special };
+    fn "jobText" on_text<'l>(env, session: jlong, text: JByteArray<'l>, parse_special: jboolean, pictures: JLongArray<'l>, counts: JLongArray<'l>, reals: JFloatArray<'l>, stop: JTexts<'l>, bias: JIntArray<'l>, values: JFloatArray<'l>) -> jlong {
+        let pictures = vision::pictures(env, &pictures)?;
+        let prompt = Prompt::Text { text: options::text(env, &text)?, parse_special, pictures };
         let options = options::generate(env, &counts, &reals, &stop, (&bias, &values))?;
         new(session, prompt, options)
     }
 
     /// A job on a whole conversation.
-    fn "jobMessages" on_messages<'l>(env, session: jlong, messages: JTexts<'l>, answer: jboolean, json: JTexts<'l>, now: jlong, counts: JLongArray<'l>, reals: JFloatArray<'l>, stop: JTexts<'l>, bias: JIntArray<'l>, values: JFloatArray<'l>) -> jlong {
-        let messages = options::messages(env, &messages)?;
-        let prompt = Prompt::Messages { messages, options: options::render(env, answer, &json, now)? };
+    fn "jobMessages" on_messages<'l>(env, session: jlong, messages: JTexts<'l>, pictures: JLongArray<'l>, shown: JIntArray<'l>, answer: jboolean, json: JTexts<'l>, now: jlong, counts: JLongArray<'l>, reals: JFloatArray<'l>, stop: JTexts<'l>, bias: JIntArray<'l>, values: JFloatArray<'l>) -> jlong {
+        let pictures = vision::pictures(env, &pictures)?;
+        let messages = options::messages(env, &messages, &shown)?;
+        let prompt = Prompt::Messages { messages, options: options::render(env, answer, &json, now)?, pictures };
         let options = options::generate(env, &counts, &reals, &stop, (&bias, &values))?;
         new(session, prompt, options)
+    }
+
+    /// A job that fills in the middle. `texts` holds prefix, suffix, path and project (or null), then path and text of each
+    /// other file; `cut` gets the tokens of prefix and suffix and the files that were left out.
+    fn "jobFim" fim<'l>(env, session: jlong, texts: JTexts<'l>, cut: JLongArray<'l>, counts: JLongArray<'l>, reals: JFloatArray<'l>, stop: JTexts<'l>, bias: JIntArray<'l>, values: JFloatArray<'l>) -> jlong {
+        let session = SESSIONS.get(session)?;
+        let request = fim_request(&options::texts(env, &texts)?)?;
+        let options = options::generate(env, &counts, &reals, &stop, (&bias, &values))?;
+        let (job, left_out) = session.fim(&request, options)?;
+        let numbers = [left_out.prefix_tokens, left_out.suffix_tokens, left_out.files];
+        cut.set_region(env, 0, &numbers.map(|n| jlong::try_from(n).unwrap_or(jlong::MAX)))?;
+        JOBS.insert(Arc::new(Pulled { job, reader: Mutex::default() }))
     }
 
     /// Starts the work, which `jobNext` would do otherwise.

@@ -16,14 +16,17 @@ use siskin_ffi as _;
 #[cfg(feature = "own-unwinder")]
 use unwinding as _;
 
+mod embedder;
 mod events;
 mod failure;
 mod job;
 mod log;
 mod model;
+mod moderator;
 mod options;
 mod session;
 mod table;
+mod vision;
 
 /// Defines native methods of `dev.siskin.Native`. Every entry point goes through here, so none can lack the boundary:
 /// errors and panics become exceptions, and the value returned then is 0 or null.

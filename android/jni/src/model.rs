@@ -7,7 +7,7 @@ use jni::objects::{JByteArray, JIntArray, JLongArray, JObject, JObjectArray, JSt
 use jni::sys::{jboolean, jint, jlong};
 use siskin::gguf::GgufFile;
 use siskin::tokenizer::{Special, TokenId};
-use siskin::{Model, ModelOptions, Pressure, Thermal};
+use siskin::{Experts, Model, ModelOptions, Pooling, Pressure, Thermal};
 
 use crate::failure::{Failure, argument};
 use crate::options::{self, JTexts};
@@ -20,42 +20,55 @@ fn model_options(
     env: &mut Env<'_>,
     threads: jint,
     kernels: &JByteArray<'_>,
+    experts: jint,
     log: (jint, &JObject<'_>),
 ) -> Result<ModelOptions, Failure> {
     Ok(ModelOptions {
         threads: options::optional_count(threads.into()),
         kernels: options::optional_text(env, kernels)?,
         log: log::to_sink(env, log.0, log.1)?,
+        experts: match experts {
+            0 => Experts::Auto,
+            1 => Experts::Map,
+            2 => Experts::Stream,
+            n => return Err(argument(format!("there is no way {n} for experts to come into memory"))),
+        },
+        chat_template: None,
     })
+}
+
+/// `length` bytes of an open file from `offset`.
+pub(crate) fn file_from_descriptor(fd: jint, offset: jlong, length: jlong) -> Result<GgufFile, Failure> {
+    let (Ok(offset), Ok(length)) = (u64::try_from(offset), u64::try_from(length)) else {
+        return Err(argument(format!("{length} bytes from byte {offset} are not a range of a file")));
+    };
+    if fd < 0 {
+        return Err(argument(format!("{fd} is not a descriptor")));
+    }
+    // SAFETY: not -1, looked at above. That it is open, and stays so for the length of this call, is documented at
+    // `Model.open`; one that is not open makes the system calls fail with EBADF.
+    #[allow(unsafe_code, reason = "a number from the JVM")]
+    let fd = unsafe { BorrowedFd::borrow_raw(fd) };
+    Ok(GgufFile::from_fd(fd, offset, length)?)
 }
 
 native! {
     /// Opens the file at a path.
-    fn "openPath" open_path<'l>(env, path: JByteArray<'l>, threads: jint, kernels: JByteArray<'l>, level: jint, sink: JObject<'l>) -> jlong {
+    fn "openPath" open_path<'l>(env, path: JByteArray<'l>, threads: jint, kernels: JByteArray<'l>, experts: jint, level: jint, sink: JObject<'l>) -> jlong {
         let path = options::text(env, &path)?;
-        let options = model_options(env, threads, &kernels, (level, &sink))?;
+        let options = model_options(env, threads, &kernels, experts, (level, &sink))?;
         MODELS.insert(Model::open(path, &options)?)
     }
 
     /// Opens `length` bytes of an open file from `offset`. The descriptor stays the caller's, who may close it at once.
-    fn "openDescriptor" open_descriptor<'l>(env, fd: jint, offset: jlong, length: jlong, threads: jint, kernels: JByteArray<'l>, level: jint, sink: JObject<'l>) -> jlong {
-        let options = model_options(env, threads, &kernels, (level, &sink))?;
-        let (Ok(offset), Ok(length)) = (u64::try_from(offset), u64::try_from(length)) else {
-            return Err(argument(format!("{length} bytes from byte {offset} are not a range of a file")));
-        };
-        if fd < 0 {
-            return Err(argument(format!("{fd} is not a descriptor")));
-        }
-        // SAFETY: not -1, looked at above. That it is open, and stays so for the length of this call, is documented at
-        // `Model.open`; one that is not open makes the system calls fail with EBADF.
-        #[allow(unsafe_code, reason = "a number from the JVM")]
-        let fd = unsafe { BorrowedFd::borrow_raw(fd) };
-        MODELS.insert(Model::from_gguf(GgufFile::from_fd(fd, offset, length)?, &options)?)
+    fn "openDescriptor" open_descriptor<'l>(env, fd: jint, offset: jlong, length: jlong, threads: jint, kernels: JByteArray<'l>, experts: jint, level: jint, sink: JObject<'l>) -> jlong {
+        let options = model_options(env, threads, &kernels, experts, (level, &sink))?;
+        MODELS.insert(Model::from_gguf(file_from_descriptor(fd, offset, length)?, &options)?)
     }
 
     /// Opens a file that is in memory; copies it once.
-    fn "openBytes" open_bytes<'l>(env, bytes: JByteArray<'l>, threads: jint, kernels: JByteArray<'l>, level: jint, sink: JObject<'l>) -> jlong {
-        let options = model_options(env, threads, &kernels, (level, &sink))?;
+    fn "openBytes" open_bytes<'l>(env, bytes: JByteArray<'l>, threads: jint, kernels: JByteArray<'l>, experts: jint, level: jint, sink: JObject<'l>) -> jlong {
+        let options = model_options(env, threads, &kernels, experts, (level, &sink))?;
         let bytes = env.convert_byte_array(&bytes)?;
         MODELS.insert(Model::from_gguf(GgufFile::from_bytes(bytes)?, &options)?)
     }
@@ -72,7 +85,9 @@ native! {
     }
 
     /// Numbers: layers, width, tokens of the vocabulary, trained context, parameters, bytes of weights, threads, threads
-    /// that work for now, whether there is a chat template, begin token and end token (or the largest long for none).
+    /// that work for now, whether there is a chat template, begin token and end token (or the largest long for none),
+    /// whether it generates, how it embeds (as `embedderNew`, or the largest long for unknown),
+    /// whether it fills in the middle.
     fn "modelNumbers" numbers<'l>(env, model: jlong) -> JLongArray<'l> {
         let model = MODELS.get(model)?;
         let (info, tokenizer) = (model.info(), model.tokenizer());
@@ -89,6 +104,13 @@ native! {
             info.has_chat_template.into(),
             id(tokenizer.bos()),
             id(tokenizer.eos()),
+            info.generates.into(),
+            info.pooling.map_or(u64::MAX, |pooling| match pooling {
+                Pooling::Mean => 0,
+                Pooling::Cls => 1,
+                Pooling::Last => 2,
+            }),
+            model.fills_in().into(),
         ])
     }
 
@@ -136,17 +158,17 @@ native! {
     }
 
     /// The text that a conversation becomes.
-    fn "render" render<'l>(env, model: jlong, messages: JTexts<'l>, prompt: jboolean, json: JTexts<'l>, now: jlong) -> JByteArray<'l> {
+    fn "render" render<'l>(env, model: jlong, messages: JTexts<'l>, shown: JIntArray<'l>, prompt: jboolean, json: JTexts<'l>, now: jlong) -> JByteArray<'l> {
         let model = MODELS.get(model)?;
-        let (messages, options) = (options::messages(env, &messages)?, options::render(env, prompt, &json, now)?);
+        let (messages, options) = (options::messages(env, &messages, &shown)?, options::render(env, prompt, &json, now)?);
         let text = model.chat_template()?.render(&messages, &options)?;
         options::to_bytes(env, Some(&text))
     }
 
     /// The tokens that a conversation becomes.
-    fn "conversation" conversation<'l>(env, model: jlong, messages: JTexts<'l>, prompt: jboolean, json: JTexts<'l>, now: jlong) -> JIntArray<'l> {
+    fn "conversation" conversation<'l>(env, model: jlong, messages: JTexts<'l>, shown: JIntArray<'l>, prompt: jboolean, json: JTexts<'l>, now: jlong) -> JIntArray<'l> {
         let model = MODELS.get(model)?;
-        let (messages, options) = (options::messages(env, &messages)?, options::render(env, prompt, &json, now)?);
+        let (messages, options) = (options::messages(env, &messages, &shown)?, options::render(env, prompt, &json, now)?);
         let ids = model.conversation(&messages, &options)?;
         options::to_ints(env, &ids)
     }

@@ -5,6 +5,7 @@ use jni::objects::{JByteArray, JFloatArray, JIntArray, JLongArray, JObjectArray,
 use jni::sys::{jint, jlong};
 use siskin::chat::{Date, Message, RenderOptions};
 use siskin::tokenizer::TokenId;
+use siskin::vision::mark_images;
 use siskin::{GenerateOptions, KvType, SamplerConfig, SessionOptions};
 
 use crate::failure::{Failure, argument};
@@ -73,27 +74,33 @@ pub(crate) fn session(context: jint, batch: jint, kv_type: jint) -> Result<Sessi
     options.kv_type = match kv_type {
         0 => KvType::F16,
         1 => KvType::F32,
+        2 => KvType::Q8,
         n => return Err(argument(format!("there is no type {n} of keys and values"))),
     };
     Ok(options)
 }
 
-/// `messages` holds role, content and further fields (a JSON object, or null) of one message after the other.
-pub(crate) fn messages(env: &mut Env<'_>, array: &JTexts<'_>) -> Result<Vec<Message>, Failure> {
+/// `array` holds role, content and further fields (a JSON object, or null) of one message after the other; `shown` the
+/// number of the message that shows it for each picture.
+pub(crate) fn messages(
+    env: &mut Env<'_>,
+    array: &JTexts<'_>,
+    shown: &JIntArray<'_>,
+) -> Result<Vec<Message>, Failure> {
     let texts = texts(env, array)?;
-    texts
-        .chunks(3)
-        .map(|message| match message {
-            [Some(role), Some(content), fields] => {
-                let mut message = Message::new(role.clone(), content.clone());
-                if let Some(fields) = fields {
-                    message.fields = json_object("fields of a message", fields)?;
-                }
-                Ok(message)
+    let shown = ints(env, shown)?;
+    let message = |(i, message): (usize, &[Option<String>])| match message {
+        [Some(role), Some(content), fields] => {
+            let mut message = Message::new(role.clone(), content.clone());
+            if let Some(fields) = fields {
+                message.fields = json_object("fields of a message", fields)?;
             }
-            _ => Err(argument("a message without role or content")),
-        })
-        .collect()
+            mark_images(&mut message, shown.iter().filter(|&&n| usize::try_from(n) == Ok(i)).count())?;
+            Ok(message)
+        }
+        _ => Err(argument("a message without role or content")),
+    };
+    texts.chunks(3).enumerate().map(message).collect()
 }
 
 /// `json` holds the tools (a JSON array) and further variables (an object), each or null; `now` is in seconds of local
@@ -156,9 +163,11 @@ pub(crate) fn generate(
             seed: n[3] as u64,
         },
         stop,
+        stop_tokens: Vec::new(),
         stop_at_end_of_turn: n[4] != 0,
         logprobs: n[5] != 0,
         show_special: n[6] != 0,
+        reasoning: false,
     })
 }
 

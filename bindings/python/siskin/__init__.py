@@ -10,7 +10,11 @@ iterators: closing or dropping one cancels the answer. Every failure is a `Siski
 """
 
 from ._native.siskin import (
+    EmbedOptions,
     Event,
+    Experts,
+    FimCut,
+    FimFile,
     Fit,
     GenerateOptions,
     KvType,
@@ -21,10 +25,14 @@ from ._native.siskin import (
     ModelInfo,
     ModelOptions,
     Outcome,
+    PanAndScan,
+    Policy,
+    Pooling,
     Pressure,
     Prompt,
     RenderOptions,
     SamplerConfig,
+    Score,
     SessionOptions,
     SiskinError,
     SpecialTokens,
@@ -33,19 +41,20 @@ from ._native.siskin import (
     Thermal,
     TokenBias,
     TokenKind,
+    VisionInfo,
     version,
 )
 from .answers import Answer, Texts
 from .chat import Chat
-from .objects import Closed, Job, Model, Session
+from .objects import Closed, Embedder, Job, Model, Moderator, Picture, Session, Vision
 
 # The generated classes show all attributes; their sentence says it already, with the place.
 SiskinError.__str__ = lambda self: self.reason  # type: ignore[method-assign,attr-defined]
 
 __version__ = version()
 __all__ = [
-    "Answer", "Chat", "Closed", "Event", "Fit", "GenerateOptions", "Job", "KvType", "LogFailure", "LogLevel", "LogSink",
-    "Message", "Model", "ModelInfo", "ModelOptions", "Outcome", "Pressure", "Prompt", "RenderOptions", "SamplerConfig",
+    "Answer", "Chat", "Closed", "EmbedOptions", "Embedder", "Event", "Experts", "FimCut", "FimFile", "Fit", "GenerateOptions", "Job", "KvType", "LogFailure", "LogLevel", "LogSink",
+    "Message", "Model", "ModelInfo", "ModelOptions", "Moderator", "Outcome", "PanAndScan", "Picture", "Policy", "Pooling", "Pressure", "Prompt", "RenderOptions", "SamplerConfig", "Score",
     "Session", "SessionOptions", "SiskinError", "SpecialTokens", "Stats", "StopReason", "Texts", "Thermal", "TokenBias",
-    "TokenKind", "version",
+    "TokenKind", "Vision", "VisionInfo", "version",
 ]

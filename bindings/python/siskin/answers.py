@@ -59,8 +59,12 @@ class Answer(_Pulled, Iterator[native.Event]):
 class Texts(_Pulled, Iterator[str]):
     """The text of an answer, piece by piece, in whole characters. `tokens` has the ids so far."""
 
-    def __init__(self, job: Job, on_end: Optional[Callable[[str], None]] = None):
+    def __init__(
+        self, job: Job, on_end: Optional[Callable[[str], None]] = None, cut: Optional[native.FimCut] = None
+    ):
         super().__init__(job)
+        #: Of fill in the middle: what there was no room for.
+        self.cut = cut
         self._on_end = on_end
         #: The text so far.
         self.text = ""

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from typing import Any, List, Optional
+from typing import Any, List, Optional, Sequence
 
 from ._native import siskin as native
 from .answers import Texts
@@ -21,10 +21,13 @@ class Chat:
         if system is not None:
             self.messages.append(native.Message(role="system", content=system))
 
-    def ask(self, text: str, options: Optional[native.GenerateOptions] = None, **settings: Any) -> Texts:
-        """Says `text` as the user and gives the answer, which becomes part of the conversation when it ends (what there
+    def ask(
+        self, text: str, options: Optional[native.GenerateOptions] = None, *,
+        pictures: Sequence[native.Picture] = (), **settings: Any,
+    ) -> Texts:
+        """Says `text` as the user, showing `pictures`, and gives the answer, which becomes part of the conversation when it ends (what there
         is of it, if it is closed)."""
-        messages = [*self.messages, native.Message(role="user", content=text)]
+        messages = [*self.messages, native.Message(role="user", content=text, pictures=list(pictures))]
         job = self.session.job(native.Prompt.MESSAGES(messages, self.render), options, **settings)
 
         def remember(answer: str) -> None:

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import os
-from typing import TYPE_CHECKING, Any, BinaryIO, Optional, Sequence, Union
+from typing import TYPE_CHECKING, Any, BinaryIO, Iterable, Iterator, Optional, Sequence, Union
 
 from ._native import siskin as native
 
@@ -52,6 +52,12 @@ def _own(cls: type, generated: Any) -> Any:
     return cls._uniffi_make_instance(generated.__dict__.pop("_handle"))  # type: ignore[attr-defined]
 
 
+def _part(file: Union[int, BinaryIO], offset: int, length: Optional[int]) -> tuple[int, int, int]:
+    """Descriptor, offset and length of what lies inside a file, to its end if no length is given."""
+    fd = file if isinstance(file, int) else file.fileno()
+    return fd, offset, max(os.fstat(fd).st_size - offset, 0) if length is None else length
+
+
 class Model(_Handle, native.Model):
     """An opened model: immutable, shared freely between threads and sessions. The weights stay in the mapped file."""
 
@@ -69,10 +75,8 @@ class Model(_Handle, native.Model):
     ) -> Model:
         """Opens a model that lies inside an open file or descriptor, from `offset` on; mapped, not copied. The file
         may be closed afterwards."""
-        fd = file if isinstance(file, int) else file.fileno()
-        if length is None:
-            length = max(os.fstat(fd).st_size - offset, 0)
-        return _own(cls, native.Model.open_fd(fd, offset, length, options or native.ModelOptions(**settings)))
+        part = _part(file, offset, length)
+        return _own(cls, native.Model.open_fd(*part, options or native.ModelOptions(**settings)))
 
     @classmethod
     def open_bytes(cls, data: bytes, options: Optional[native.ModelOptions] = None, **settings: Any) -> Model:
@@ -82,6 +86,81 @@ class Model(_Handle, native.Model):
     def session(self, options: Optional[native.SessionOptions] = None, **settings: Any) -> Session:
         """Starts an empty session. `settings` are fields of `SessionOptions`."""
         return _own(Session, super().session(options or native.SessionOptions(**settings)))
+
+    def embedder(self, options: Optional[native.EmbedOptions] = None, **settings: Any) -> Embedder:
+        """Starts an embedder: texts to vectors. `settings` are fields of `EmbedOptions`."""
+        return _own(Embedder, super().embedder(options or native.EmbedOptions(**settings)))
+
+
+    def moderator(self, any_model: bool = False) -> Moderator:
+        """Starts a moderator; with `any_model` also of a model that does not say it is a classifier of this kind."""
+        return _own(Moderator, super().moderator(native.ModerateOptions(any_model=any_model)))
+
+    def vision(self, path: Union[str, os.PathLike]) -> Vision:
+        """Opens the model's eyes: the vision tower in the GGUF file at `path` ("mmproj"), or in the folder of a model that
+        sees."""
+        return _own(Vision, super().vision(os.fspath(path)))
+
+    def vision_file(self, file: Union[int, BinaryIO], offset: int = 0, length: Optional[int] = None) -> Vision:
+        """The same from an open file or descriptor, from `offset` on; mapped, not copied."""
+        return _own(Vision, super().vision_fd(*_part(file, offset, length)))
+
+    def vision_bytes(self, data: bytes) -> Vision:
+        """The same from memory; copied once."""
+        return _own(Vision, super().vision_bytes(data))
+
+
+class Moderator(_Handle, native.Moderator):
+    """Tells how probable it is that texts violate policies. One call at a time; while one runs, another raises
+    `SiskinError.Busy`."""
+
+    _free = native._UniffiLib.uniffi_siskin_bindings_fn_free_moderator
+
+
+class Vision(_Handle, native.Vision):
+    """A model's eyes, which make pictures for it to see."""
+
+    _free = native._UniffiLib.uniffi_siskin_bindings_fn_free_vision
+
+    def picture(
+        self, source: Union[str, os.PathLike, bytes], pan_and_scan: Union[bool, native.PanAndScan, None] = None
+    ) -> Picture:
+        """A picture from a PNG or JPEG file: its path or its bytes. With `pan_and_scan` (`True`, or numbers of your own) parts of
+        a long one are shown behind the whole; each takes as much time and context as a picture."""
+        if not isinstance(source, (bytes, bytearray, memoryview)):
+            with open(source, "rb") as file:
+                source = file.read()
+        return _own(Picture, self.picture_file(bytes(source), self._crops(pan_and_scan)))
+
+    def picture_rgb(
+        self, width: int, height: int, pixels: bytes, pan_and_scan: Union[bool, native.PanAndScan, None] = None
+    ) -> Picture:
+        """A picture of `width` x `height` pixels, three bytes for each: `PIL.Image.convert("RGB").tobytes()`. `pan_and_scan` as
+        for `picture`."""
+        return _own(Picture, super().picture_rgb(width, height, bytes(pixels), self._crops(pan_and_scan)))
+
+    def _crops(self, pan_and_scan: Union[bool, native.PanAndScan, None]) -> Optional[native.PanAndScan]:
+        """The numbers that are meant: `True` stands for those that the model was published with."""
+        if isinstance(pan_and_scan, native.PanAndScan):
+            return pan_and_scan
+        return self.pan_and_scan() if pan_and_scan else None
+
+
+class Picture(_Handle, native.Picture):
+    """A picture for a model to see, in any number of messages: `Message(..., pictures=[picture])`. The first answer turns it
+    into embeddings, which it keeps."""
+
+    _free = native._UniffiLib.uniffi_siskin_bindings_fn_free_picture
+
+
+class Embedder(_Handle, native.Embedder):
+    """Turns texts into vectors. One call at a time; while one runs, another raises `SiskinError.Busy`."""
+
+    _free = native._UniffiLib.uniffi_siskin_bindings_fn_free_embedder
+
+    def embed_all(self, texts: Iterable[str]) -> Iterator[list[float]]:
+        """The vectors of `texts`, one after the other, as they are asked for."""
+        return map(self.embed, texts)
 
 
 class Session(_Handle, native.Session):
@@ -107,13 +186,34 @@ class Session(_Handle, native.Session):
 
         return Answer(self.job(prompt, options, **settings))
 
-    def ask(self, question: PromptLike, options: Optional[native.GenerateOptions] = None, **settings: Any) -> Texts:
-        """The text of an answer, piece by piece. A string is what a user says, alone; see `Chat` for conversations."""
+    def ask(
+        self, question: PromptLike, options: Optional[native.GenerateOptions] = None, *,
+        pictures: Sequence[native.Picture] = (), **settings: Any,
+    ) -> Texts:
+        """The text of an answer, piece by piece. A string is what a user says, alone, with `pictures` before it or where it
+        has "<start_of_image>"; see `Chat` for conversations."""
         from .answers import Texts
 
         if isinstance(question, str):
-            question = [native.Message(role="user", content=question)]
+            question = [native.Message(role="user", content=question, pictures=list(pictures))]
+        elif pictures:
+            raise TypeError("pictures go with a question that is a string; messages have their own")
         return Texts(self.job(question, options, **settings))
+
+
+    def fim(
+        self, prefix: str, suffix: str, options: Optional[native.GenerateOptions] = None, *, path: Optional[str] = None,
+        repo: Optional[str] = None, files: Sequence[native.FimFile] = (), **settings: Any,
+    ) -> Texts:
+        """The text that goes between `prefix` and `suffix`, piece by piece; its `cut` says what there was no room for. The
+        session is that text's from then on."""
+        from .answers import Texts
+
+        request = native.FimRequest(prefix=prefix, suffix=suffix, path=path, repo=repo, files=list(files))
+        made = super().fim(request, options or _options(settings))
+        job = _own(Job, made.job)
+        job._session = self
+        return Texts(job, cut=made.cut)
 
 
 class Job(_Handle, native.Job):
@@ -124,7 +224,7 @@ class Job(_Handle, native.Job):
 
 def _prompt(prompt: PromptLike) -> native.Prompt:
     if isinstance(prompt, str):
-        return native.Prompt.TEXT(prompt, False)
+        return native.Prompt.TEXT(prompt)
     if isinstance(prompt, native.Prompt):
         return prompt
     items = list(prompt)

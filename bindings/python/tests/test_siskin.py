@@ -14,6 +14,7 @@ import siskin
 from siskin import Event, Message, SiskinError, StopReason
 
 SCRIPT = os.environ["SISKIN_SCRIPT"]
+SEEING = pathlib.Path(os.environ["SISKIN_SEEING"])
 SMOLLM2 = pathlib.Path(os.environ.get("SISKIN_MODELS", "models")) / "smollm2-135m-instruct-q4_1.gguf"
 TEXT = " Hello 🐦,\ufffd and\ufffd bye!\ufffd"
 LONG = list(range(3, 20)) * 400  # tokens of a long prompt
@@ -54,6 +55,46 @@ class Script(unittest.TestCase):
         self.assertEqual(answer.outcome.reason, StopReason.STOP_STRING)
         with self.assertRaises(SiskinError.Argument):
             self.session.ask("hi", temperature=-1)
+
+    def test_texts_become_vectors(self):
+        with self.assertRaises(SiskinError.Unsupported):  # the file does not say how
+            self.model.embedder()
+        with self.model.embedder(pooling=siskin.Pooling.LAST) as embedder:
+            embedder.cancel()  # nothing runs
+            axis = [float(i == 14) for i in range(128)]
+            self.assertEqual(list(embedder.embed_all(["hello", "world"])), [axis, axis])
+            self.assertEqual(embedder.dimensions(), 128)
+            with self.assertRaises(SiskinError.ContextFull):
+                embedder.embed("a" * 9000)
+        with self.assertRaises(siskin.Closed):
+            embedder.embed("x")
+        with self.model.embedder(pooling=siskin.Pooling.MEAN, dimensions=15) as embedder:
+            self.assertEqual(len(embedder.embed("x")), 15)
+
+    def test_fills_in_the_middle(self):
+        self.assertTrue(self.model.fills_in())
+        texts = self.session.fim("int main", "return", path="a.c", files=[siskin.FimFile(path="b.c", text="x")], temperature=0)
+        self.assertEqual("".join(texts), TEXT)
+        self.assertEqual(texts.cut, siskin.FimCut(prefix_tokens=0, suffix_tokens=0, files=0))
+        self.assertGreater(self.session.fim("a" * 9000, "b").cut.prefix_tokens, 4000)
+
+    def test_moderates(self):
+        with self.assertRaises(SiskinError.Unsupported):
+            self.model.moderator()
+        with self.model.moderator(any_model=True) as moderator:
+            moderator.cancel()  # nothing runs
+            scores = moderator.moderate("hello")
+            self.assertEqual([s.policy for s in scores], ["dangerous_content", "harassment", "hate_speech", "sexually_explicit"])
+            scores += moderator.moderate("hello", "hi", [siskin.Policy(name="mine", guideline="No shouting.")])
+            for score in scores:
+                self.assertAlmostEqual(score.probability, 0.7561, 4)
+            with self.assertRaisesRegex(SiskinError.Argument, "spam"):
+                moderator.moderate("hello", None, [siskin.Policy(name="spam")])
+
+    def test_what_the_model_is_for(self):
+        info = self.model.info()
+        self.assertEqual((info.generates, info.pooling), (True, None))
+        siskin.Model.open(SCRIPT, experts=siskin.Experts.STREAM).close()
 
     def test_busy_while_a_job_runs_and_free_again_after_a_cancel(self):
         answer = self.session.generate("hi", stop_at_end_of_turn=False)
@@ -222,6 +263,104 @@ class Script(unittest.TestCase):
             except SiskinError.Busy:
                 time.sleep(0.005)
         self.fail("the job still runs")
+
+
+class Seeing(unittest.TestCase):
+    """With the model that `cargo xtask seeing-model` writes, and what the library itself answers with it."""
+
+    def setUp(self):
+        self.model = siskin.Model.open(SEEING / "model.gguf")
+        self.vision = self.model.vision(SEEING / "mmproj.gguf")
+        self.session = self.model.session()
+        self.pixels = (SEEING / "picture.rgb").read_bytes()
+
+    def answers(self, name, *pictures):
+        texts = self.session.ask(
+            "what is this", pictures=pictures, temperature=0, max_tokens=12, stop_at_end_of_turn=False
+        )
+        list(texts)
+        lines = dict(line.split(" ") for line in (SEEING / "answers.txt").read_text().splitlines())
+        self.assertEqual(",".join(map(str, texts.tokens)), lines[name], name)
+        return texts.outcome
+
+    def test_pictures_are_seen(self):
+        info = self.vision.info()
+        self.assertEqual((info.image_size, info.positions, info.layers), (40, 25, 2))
+        rgb = self.vision.picture_rgb(64, 48, self.pixels)
+        png = self.vision.picture(SEEING / "picture.png")
+        jpg = self.vision.picture((SEEING / "picture.jpg").read_bytes())
+        self.vision.close()
+        self.answers("none")
+        self.answers("rgb", rgb)
+        self.answers("png", png)
+        self.answers("jpg", jpg)
+        self.answers("both", png, jpg)
+        self.assertEqual(self.answers("both", png, jpg).stats.prompt_tokens, 1)  # the rest is there already
+
+    def test_long_pictures_are_seen_in_parts(self):
+        usual = self.vision.pan_and_scan()
+        self.assertEqual(usual, siskin.PanAndScan())
+        self.assertEqual((usual.min_crop_size, usual.max_crops, usual.min_ratio), (256, 4, 1.2))
+        crops = siskin.PanAndScan(min_crop_size=8)
+        rgb = self.vision.picture_rgb(64, 48, self.pixels, crops)
+        png = self.vision.picture(SEEING / "picture.png", pan_and_scan=crops)
+        self.assertEqual((rgb.images(), png.images()), (3, 3))
+        self.answers("crops", rgb)
+        self.session.truncate(0)
+        self.answers("crops", png)
+        for without in (None, False, True):  # it is too small for the usual crops
+            self.assertEqual(self.vision.picture_rgb(64, 48, self.pixels, without).images(), 1)
+        pixels = bytes(600 * 300 * 3)
+        self.assertEqual(self.vision.picture_rgb(600, 300, pixels, pan_and_scan=True).images(), 3)
+        self.assertEqual(self.vision.picture_rgb(600, 300, pixels).images(), 1)
+        for wrong in ({"max_crops": 0}, {"max_crops": 17}, {"min_crop_size": 0}, {"min_ratio": float("nan")}):
+            with self.assertRaises(SiskinError.Argument):
+                self.vision.picture_rgb(64, 48, self.pixels, siskin.PanAndScan(**wrong))
+
+    def test_a_chat_keeps_its_pictures(self):
+        chat = siskin.Chat(self.session)
+        picture = self.vision.picture_rgb(64, 48, self.pixels)
+        settings = {"temperature": 0, "max_tokens": 3, "stop_at_end_of_turn": False}
+        list(chat.ask("what is this", pictures=[picture], **settings))
+        self.assertEqual((chat.messages[0].pictures, chat.messages[1].pictures), ([picture], []))
+        before = self.session.position()
+        answer = chat.ask("and more", **settings)
+        list(answer)
+        self.assertLess(answer.outcome.stats.prompt_tokens, 40)  # without the picture and the first turn
+        self.assertGreater(self.session.position(), before)
+
+    def test_sources_and_refusals(self):
+        data = (SEEING / "mmproj.gguf").read_bytes()
+        self.assertEqual(self.model.vision_bytes(data).info().positions, 25)
+        with (SEEING / "mmproj.gguf").open("rb") as file:
+            self.assertEqual(self.model.vision_file(file).info().positions, 25)
+        with siskin.Model.open(SCRIPT) as blind:
+            with self.assertRaisesRegex(SiskinError.Unsupported, "does not see"):
+                blind.vision(SEEING / "mmproj.gguf")
+            with self.assertRaisesRegex(SiskinError.Argument, "another model"):
+                blind.session().ask("x", pictures=[self.vision.picture_rgb(64, 48, self.pixels)])
+        with self.assertRaisesRegex(SiskinError.Shape, "belongs to another model"):
+            self.model.vision(SEEING / "other.gguf")
+        with self.assertRaisesRegex(SiskinError.Unsupported, "no vision tower"):
+            self.model.vision(SEEING / "model.gguf")
+        for width, height, pixels in ((0, 0, b""), (64, 48, self.pixels[1:]), (2**32 - 1, 2**32 - 1, self.pixels)):
+            with self.assertRaises(SiskinError.Argument):
+                self.vision.picture_rgb(width, height, pixels)
+        with self.assertRaisesRegex(SiskinError.Format, "ends early"):
+            self.vision.picture((SEEING / "picture.jpg").read_bytes()[:-100])
+        with self.assertRaises(SiskinError.Format):
+            self.vision.picture(b"no picture")
+
+    def test_cancel_before_the_start_counts(self):
+        answer = self.session.ask("x", pictures=[self.vision.picture_rgb(64, 48, self.pixels)])
+        answer.cancel()
+        self.assertEqual(list(answer), [])
+        self.assertEqual((answer.outcome.reason, self.session.position()), (StopReason.CANCELLED, 0))
+
+    def test_it_does_not_fill_in(self):
+        self.assertFalse(self.model.fills_in())
+        with self.assertRaisesRegex(SiskinError.Unsupported, "not trained to fill in the middle"):
+            self.session.fim("a", "b")
 
 
 @unittest.skipUnless(SMOLLM2.exists() or os.environ.get("CI"), f"skipped: {SMOLLM2} is not here (make models)")

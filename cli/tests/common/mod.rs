@@ -46,6 +46,18 @@ pub(crate) fn with_template(model: &Path, to: &Path, template: &str) {
     std::fs::write(to, bytes.expect("sizes match")).expect("written");
 }
 
+/// A copy of a small model whose file names an architecture that nobody runs.
+pub(crate) fn unknown_architecture(test: &str) -> Option<PathBuf> {
+    let mut bytes = std::fs::read(model("llama3")?).expect("readable");
+    let key = b"general.architecture";
+    let at = bytes.windows(key.len()).position(|w| w == key).expect("there") + key.len() + 4 + 8;
+    assert_eq!(&bytes[at..at + 5], b"llama");
+    bytes[at..at + 5].copy_from_slice(b"mamba");
+    let path = folder(test).join("model.gguf");
+    std::fs::write(&path, bytes).expect("written");
+    Some(path)
+}
+
 pub(crate) const TEMPLATE: &str =
     "{{ bos_token }}{% for m in messages %}[{{ m.role }}] {{ m.content }}\n{% endfor %}[assistant]";
 

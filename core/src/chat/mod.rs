@@ -139,9 +139,13 @@ impl ChatTemplate {
         let Some(source) = metadata.optional::<String>(key)? else {
             return Ok(None);
         };
+        Self::of(&source, tokenizer).map(Some).map_err(|e| e.with_key(key))
+    }
+
+    /// Parses a template for texts of this tokenizer.
+    pub(crate) fn of(source: &str, tokenizer: &Tokenizer) -> Result<Self> {
         let text = |id: Option<TokenId>| id.and_then(|id| tokenizer.token_text(id)).unwrap_or_default();
-        let (bos, eos) = (text(tokenizer.bos()), text(tokenizer.eos()));
-        Self::new(&source, &bos, &eos).map(Some).map_err(|e| e.with_key(key))
+        Self::new(source, &text(tokenizer.bos()), &text(tokenizer.eos()))
     }
 
     /// Parses a template. `bos` and `eos` are the texts of the tokens that it knows as `bos_token` and `eos_token`.

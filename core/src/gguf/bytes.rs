@@ -2,9 +2,11 @@
 
 use std::fmt;
 use std::ops::{Deref, Range};
+use std::path::Path;
 use std::sync::Arc;
 
 use super::mmap::Storage;
+use crate::error::Result;
 
 /// A part of a model file, mapped or in memory. Cloning is cheap; the file stays open as long as one is alive.
 #[derive(Clone)]
@@ -15,6 +17,11 @@ pub struct Bytes {
 }
 
 impl Bytes {
+    /// Maps the whole file at `path`.
+    pub(crate) fn open(path: &Path) -> Result<Self> {
+        Storage::open(path).map(Self::all)
+    }
+
     /// All bytes of `storage`.
     pub(crate) fn all(storage: Storage) -> Self {
         let len = storage.as_slice().len();
@@ -34,6 +41,11 @@ impl Bytes {
     /// Asks the system to read these bytes ahead of their use. Only a hint; returns at once.
     pub fn advise_willneed(&self) {
         self.storage.advise_willneed(self.start, self.len);
+    }
+
+    /// Tells the system that of these bytes it should read what is touched and nothing around it. Only a hint.
+    pub fn advise_random(&self) {
+        self.storage.advise_random(self.start, self.len);
     }
 
     /// What this is a part of.

@@ -156,14 +156,27 @@ impl Storage {
     /// Asks the system to read `len` bytes from `start` ahead of their use. Only a hint: failures do not matter.
     pub(crate) fn advise_willneed(&self, start: usize, len: usize) {
         #[cfg(unix)]
+        self.advise(memmap2::Advice::WillNeed, start, len);
+        #[cfg(not(unix))]
+        let _ = (start, len);
+    }
+
+    /// Tells the system that of these bytes it should read what is touched and nothing around it. Only a hint.
+    pub(crate) fn advise_random(&self, start: usize, len: usize) {
+        #[cfg(unix)]
+        self.advise(memmap2::Advice::Random, start, len);
+        #[cfg(not(unix))]
+        let _ = (start, len);
+    }
+
+    #[cfg(unix)]
+    fn advise(&self, advice: memmap2::Advice, start: usize, len: usize) {
         if let Self::Mapped(m) = self
             && len > 0
             && start.checked_add(len).is_some_and(|end| end <= m.map.len())
         {
-            let _ = m.map.advise_range(memmap2::Advice::WillNeed, start, len);
+            let _ = m.map.advise_range(advice, start, len);
         }
-        #[cfg(not(unix))]
-        let _ = (start, len);
     }
 
     /// Gives the mapped pages back to the system. They are read again, from the page cache or the file, when they are

@@ -19,6 +19,7 @@
 
 mod adapter;
 mod arrays;
+mod assemble;
 mod bytes;
 mod companion;
 mod convert;
@@ -41,6 +42,7 @@ use std::sync::Arc;
 
 pub use self::adapter::{Adapter, AdapterTarget};
 pub use self::arrays::{Array, F32Array, I32Array, ScalarArray, StrArray};
+use self::assemble::Folder;
 pub use self::bytes::Bytes;
 pub use self::companion::{COMPANION, Companion};
 pub use self::convert::FromValue;
@@ -51,6 +53,13 @@ pub use self::tensor_info::TensorInfo;
 pub use self::tensor_table::TensorTable;
 pub use self::value::{Value, ValueType};
 use crate::error::{Error, ErrorKind, Result};
+
+/// The key of a folder's model (see [`crate::hf`]) that says which elements of queries and keys turn together, where they
+/// are not those of the architecture's GGUF files: `halves`. Not part of GGUF.
+pub const ROPE_PAIRING: &str = "siskin.rope.pairing";
+/// The key of a folder's model that says in which order the value heads of delta-net layers lie, where it is not GGUF's:
+/// `groups`, each key head's together. Not part of GGUF.
+pub const DELTA_HEADS: &str = "siskin.delta.heads";
 
 /// An open, checked model file. Cheap to clone; the mapping lives as long as a clone, or anything taken from it.
 ///
@@ -73,6 +82,8 @@ struct Inner {
     data_end: u64,
     /// What lies behind the model's tensors.
     companion: Option<Companion>,
+    /// Set if this is no GGUF file but a folder of other files.
+    folder: Option<Folder>,
 }
 
 impl GgufFile {
@@ -133,6 +144,7 @@ impl GgufFile {
             sources,
             data_end,
             companion,
+            folder: None,
         })))
     }
 
@@ -142,10 +154,10 @@ impl GgufFile {
     }
 
     /// The file's bytes without a companion: up to the end of the tensors, padded to the alignment (the last bytes of the
-    /// padding may be missing). `None` for a split model.
+    /// padding may be missing). `None` for a split model, and for a folder.
     pub fn model_bytes(&self) -> Option<Bytes> {
         match &self.0.sources[..] {
-            [source] => {
+            [source] if self.0.folder.is_none() => {
                 let end = usize::try_from(self.0.data_end).unwrap_or(usize::MAX).min(source.len());
                 source.slice(0..end)
             }
@@ -178,8 +190,16 @@ impl GgufFile {
         self.0.sources.len()
     }
 
+    /// The folder that the model was put together from, if it is no GGUF file (see [`crate::hf`]).
+    pub fn folder(&self) -> Option<&Path> {
+        self.0.folder.as_ref().map(|f| &*f.path)
+    }
+
     /// The path that was opened (of the first part, if split); `None` if it was not opened by path.
     pub fn path(&self) -> Option<&Path> {
+        if let Some(folder) = self.folder() {
+            return Some(folder);
+        }
         self.0.sources.first().and_then(|s| s.storage().path())
     }
 
@@ -208,6 +228,7 @@ impl GgufFile {
     /// Bytes of heap that the open file holds, including the bytes given to [`GgufFile::from_bytes`].
     pub fn heap_bytes(&self) -> usize {
         let owned: usize = self.0.sources.iter().map(|s| s.storage().owned_bytes()).sum();
-        owned + self.0.metadata.heap_bytes() + self.0.tensors.heap_bytes()
+        let folder = self.0.folder.as_ref().map_or(0, |f| f.heap);
+        owned + folder + self.0.metadata.heap_bytes() + self.0.tensors.heap_bytes()
     }
 }

@@ -94,6 +94,35 @@ macro_rules! write_strings {
 }
 write_strings!(&str, String, &[u8], Vec<u8>);
 
+/// Many strings in the form in which a file has them, so that they need not be kept one by one.
+#[derive(Clone, Debug, Default)]
+pub(crate) struct Strings {
+    len: u64,
+    bytes: Vec<u8>,
+}
+
+impl Strings {
+    /// Adds the string that `parts` make together.
+    pub(crate) fn push(&mut self, parts: &[&str]) {
+        let bytes: usize = parts.iter().map(|p| p.len()).sum();
+        self.bytes.extend((bytes as u64).to_le_bytes());
+        parts.iter().for_each(|p| self.bytes.extend(p.as_bytes()));
+        self.len += 1;
+    }
+
+    /// How many.
+    pub(crate) fn len(&self) -> u64 {
+        self.len
+    }
+}
+
+impl WriteValue for Strings {
+    fn write_value(&self, out: &mut Vec<u8>) {
+        put_array_head(out, ValueType::String, self.len as usize);
+        out.extend(&self.bytes);
+    }
+}
+
 /// A value read from another file, as it was there.
 impl WriteValue for Value {
     fn write_value(&self, out: &mut Vec<u8>) {
@@ -189,6 +218,11 @@ impl GgufWriter {
         };
         self.tensors.push(TensorPlan { name: name.to_owned(), ty, dims: dims.to_vec(), bytes });
         Ok(self)
+    }
+
+    /// How many keys, and they and their values as a file has them.
+    pub(crate) fn metadata(&self) -> (u64, &[u8]) {
+        (self.keys, &self.metadata)
     }
 
     /// The tensors added so far.

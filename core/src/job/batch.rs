@@ -17,16 +17,19 @@ enum Record {
     Prefill { done: usize, total: usize },
     Token { id: TokenId, logprob: Option<f32> },
     Text { end: usize },
+    Reasoning { end: usize },
 }
 
 impl Batch {
     /// The events, the oldest first.
     pub fn events(&self) -> impl Iterator<Item = Event<'_>> {
         let mut start = 0;
+        let mut until = move |end| &self.text[std::mem::replace(&mut start, end)..end];
         self.records.iter().map(move |&record| match record {
             Record::Prefill { done, total } => Event::Prefill { done, total },
             Record::Token { id, logprob } => Event::Token { id, logprob },
-            Record::Text { end } => Event::Text(&self.text[std::mem::replace(&mut start, end)..end]),
+            Record::Text { end } => Event::Text(until(end)),
+            Record::Reasoning { end } => Event::Reasoning(until(end)),
         })
     }
 
@@ -59,6 +62,10 @@ impl Batch {
                 self.text.push_str(text);
                 Record::Text { end: self.text.len() }
             }
+            Event::Reasoning(text) => {
+                self.text.push_str(text);
+                Record::Reasoning { end: self.text.len() }
+            }
         };
         self.records.push(record);
     }
@@ -73,14 +80,14 @@ mod tests {
         let mut batch = Batch::default();
         let token = Event::Token { id: TokenId(7), logprob: Some(-0.5) };
         let prefill = |done| Event::Prefill { done, total: 9 };
-        for event in
-            [prefill(4), prefill(9), token, Event::Text("żó"), token, Event::Text(""), Event::Text("🐦")]
-        {
+        let rest =
+            [token, Event::Text("żó"), token, Event::Text(""), Event::Reasoning("hm"), Event::Text("🐦")];
+        for event in [prefill(4), prefill(9)].into_iter().chain(rest) {
             batch.push(event);
         }
         let got: Vec<_> = batch.events().collect();
-        assert_eq!(got, [prefill(9), token, Event::Text("żó"), token, Event::Text(""), Event::Text("🐦")]);
-        assert_eq!(batch.len(), 6);
+        assert_eq!((got[0], &got[1..]), (prefill(9), &rest[..]));
+        assert_eq!(batch.len(), 7);
         batch.clear();
         assert!(batch.is_empty() && batch.events().next().is_none());
     }

@@ -205,8 +205,15 @@ impl Work {
             // Before the prompt makes the session ready for it, which may forget what it holds.
             Ok(before_the_start())
         } else {
-            match prompt.tokens(session) {
-                Ok(tokens) => session.generate(&tokens, options, on_event),
+            let started = Instant::now();
+            match prompt.prepare(session) {
+                Ok(prompt) => {
+                    let seeing = if prompt.images().is_empty() { Duration::ZERO } else { started.elapsed() };
+                    session.generate_seeing(&prompt, options, on_event).map(|mut outcome| {
+                        outcome.stats.prefill_time += seeing; // of pictures, which can take longer than the rest
+                        outcome
+                    })
+                }
                 Err(e) if e.kind() == ErrorKind::Cancelled => Ok(before_the_start()),
                 Err(e) => Err(e),
             }

@@ -6,6 +6,7 @@ use super::{Job, Prompt};
 use crate::cancel::CancelToken;
 use crate::engine::Model;
 use crate::error::{Error, ErrorKind, Result};
+use crate::fim::{self, FimCut, FimRequest};
 use crate::plan::Fit;
 use crate::session::{GenerateOptions, Session, SessionOptions};
 use crate::tokenizer::TokenId;
@@ -113,7 +114,34 @@ impl SharedSession {
     /// As [`job`](Self::job).
     pub fn job_with(&self, prompt: Prompt, options: GenerateOptions, cancel: CancelToken) -> Result<Job> {
         options.check(self.model())?;
+        prompt.check(self.model(), self.fit().batch)?;
         Ok(Job::new(Arc::clone(self.state()), prompt, options, cancel))
+    }
+
+    /// Prepares what goes between the prefix and the suffix of `request`, and says what there was no room for. The session
+    /// is that text's from then on: what it holds of the prompt already is not computed again, the rest is forgotten. The
+    /// answer ends where the model says that it fits, whatever else `options` say.
+    ///
+    /// # Errors
+    /// As [`Model::fim`] and [`job`](Self::job).
+    pub fn fim(&self, request: &FimRequest, options: GenerateOptions) -> Result<(Job, FimCut)> {
+        self.fim_with(request, options, CancelToken::default())
+    }
+
+    /// The same, cancelled by a token of the caller's, as [`job_with`](Self::job_with).
+    ///
+    /// # Errors
+    /// As [`fim`](Self::fim).
+    pub fn fim_with(
+        &self,
+        request: &FimRequest,
+        mut options: GenerateOptions,
+        cancel: CancelToken,
+    ) -> Result<(Job, FimCut)> {
+        let room = fim::room(self.fit().context, options.max_tokens);
+        let prompt = self.model().fim(request, room)?;
+        options.stop_tokens.extend(prompt.stop_tokens);
+        Ok((self.job_with(Prompt::Anew(prompt.tokens), options, cancel)?, prompt.cut))
     }
 
     fn state(&self) -> &Arc<State> {

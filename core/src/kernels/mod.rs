@@ -16,6 +16,7 @@
 //! A batch of tokens gives what the tokens one by one give, and any split of rows over threads gives the same.
 #![allow(unsafe_code, reason = "vector intrinsics; tables are selected only after the processor was asked")]
 
+mod coded;
 pub(crate) mod generic;
 mod scalar;
 mod scratch;
@@ -51,13 +52,20 @@ pub enum RopePairing {
     Halves,
 }
 
-/// The function applied to the gate of a gated feed-forward block.
+/// The function inside a feed-forward block: on the gate if there is one.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Activation {
     /// `x / (1 + exp(-x))`.
     Silu,
     /// GELU by tanh: `x / (1 + exp(-2u))`, `u = sqrt(2/pi) (x + 0.044715 x^3)`.
     GeluTanh,
+    /// `1 / (1 + exp(-x))`.
+    Sigmoid,
+    /// `x / (1 + exp(-1.702 x))` of `x = min(gate, 7)`, times 1 more than what it multiplies, which is kept within -7..=7
+    /// (gpt-oss).
+    ClampedSwish,
+    /// GELU as it is defined: `x * P(X <= x)` for a standard normal `X`.
+    GeluErf,
 }
 
 /// Positions in one chunk of attention: partial results are formed per chunk and merged in order, wherever the
@@ -67,6 +75,9 @@ pub const ATTN_CHUNK: usize = 256;
 /// Positions whose keys lie side by side, element by element, so that one vector holds one element of each.
 pub const ATTN_LANES: usize = 16;
 
+/// Elements of a key that share a scale where keys are bytes. A head is padded with zeros to a multiple of it.
+pub const KV_BLOCK: usize = 32;
+
 /// Keys or values as a cache holds them.
 #[derive(Clone, Copy, Debug)]
 pub enum KvRows<'a> {
@@ -74,6 +85,14 @@ pub enum KvRows<'a> {
     F16(&'a [u16]),
     /// As they are.
     F32(&'a [f32]),
+    /// Bytes in -127..=127, in tiles of [`ATTN_LANES`] positions and [`KV_BLOCK`] elements (the head padded with zeros),
+    /// `[positions / 16][head_dim / 32]` of them, rounded up.
+    Q8 {
+        /// Keys: a tile is `[8][16 positions][4]`. Values: `[8][32 elements][2 positions]`.
+        qs: &'a [i8],
+        /// Keys: `[positions / 16][head_dim / 32][16]`. Values, whose scale is for the whole head: `[positions / 16][16]`.
+        scales: &'a [f32],
+    },
 }
 
 impl<'a> KvRows<'a> {
@@ -82,12 +101,28 @@ impl<'a> KvRows<'a> {
         match self {
             KvRows::F16(x) => x.len(),
             KvRows::F32(x) => x.len(),
+            KvRows::Q8 { qs, .. } => qs.len(),
         }
     }
 
     /// Whether there are none.
     pub fn is_empty(&self) -> bool {
         self.len() == 0
+    }
+
+    /// Whether these are `len` keys (or values) of `head_dim` elements: see [`AttnChunk`].
+    fn fits(&self, keys: bool, len: usize, head_dim: usize) -> bool {
+        let groups = len.div_ceil(ATTN_LANES);
+        match self {
+            KvRows::Q8 { qs, scales } => {
+                let blocks = head_dim.div_ceil(KV_BLOCK);
+                let per_group = if keys { blocks } else { 1 };
+                qs.len() == groups * blocks * KV_BLOCK * ATTN_LANES
+                    && scales.len() == groups * per_group * ATTN_LANES
+            }
+            _ if keys => self.len() == groups * ATTN_LANES * head_dim,
+            _ => self.len() == len * head_dim,
+        }
     }
 }
 
@@ -96,12 +131,16 @@ impl<'a> KvRows<'a> {
 pub struct AttnChunk<'a> {
     /// `[n_q, head_dim]` queries, already rotated and scaled.
     pub q: &'a [f32],
-    /// Elements per head.
+    /// Elements of a key.
     pub head_dim: usize,
-    /// Keys, [`ATTN_LANES`] positions side by side: `[len / 16, rounded up][head_dim][16]`.
+    /// Elements of a value.
+    pub value_dim: usize,
+    /// Keys, [`ATTN_LANES`] positions side by side: `[len / 16, rounded up][head_dim][16]`; bytes as
+    /// [`KvRows::Q8`] says.
     pub k: KvRows<'a>,
-    /// Values: `[len][head_dim]`.
-    pub v: KvRows<'a>,
+    /// Values, of the same kind: `[len][value_dim]`; bytes as [`KvRows::Q8`] says. `None` if they are the first elements of
+    /// the keys, which are no bytes then.
+    pub v: Option<KvRows<'a>>,
     /// Positions in the chunk, at most [`ATTN_CHUNK`].
     pub len: usize,
     /// `[n_q]`: for each query the positions `start..end` of the chunk that it sees; may be empty.
@@ -115,7 +154,7 @@ pub struct AttnChunk<'a> {
 /// Running or partial results of attention for several queries.
 #[derive(Debug)]
 pub struct AttnState<'a> {
-    /// `[n_q, head_dim]`: sum of `exp(score - max) * value`.
+    /// `[n_q, value_dim]`: sum of `exp(score - max) * value`.
     pub acc: &'a mut [f32],
     /// `[n_q]`: largest score; `-inf` if nothing was visible.
     pub max: &'a mut [f32],
@@ -128,6 +167,9 @@ pub(crate) type MatmulFn = unsafe fn(QMatRef<'_>, &Acts<'_>, &mut Stripe<'_>, &m
 
 /// Quantises one row: `x [k]` to `qs [k]`, scales and sums.
 pub(crate) type QuantizeFn = unsafe fn(&[f32], &mut [i8], &mut [f32], &mut [i16]);
+
+/// One position of the gated delta rule: state, query, key, value, gates, result.
+pub(crate) type DeltaStepFn = unsafe fn(&mut [f32], &[f32], &[f32], &[f32], (f32, f32), &mut [f32]);
 
 /// One product per weight type, indexed by [`QuantType`].
 #[derive(Clone, Copy)]
@@ -155,12 +197,18 @@ pub struct Kernels {
     matmul: MatmulTable,
     quantize_q8x32: QuantizeFn,
     quantize_q8x256: QuantizeFn,
+    quantize_block: unsafe fn(&[f32], &mut [i8]) -> f32,
     rms_norm: unsafe fn(&mut [f32], &[f32], &[f32], f32),
     rms_norm_inplace: unsafe fn(&mut [f32], &[f32], f32),
+    layer_norm: unsafe fn(&mut [f32], &[f32], &[f32], f32),
+    layer_norm_inplace: unsafe fn(&mut [f32], &[f32], f32),
     add: unsafe fn(&mut [f32], &[f32]),
+    add_scaled: unsafe fn(&mut [f32], &[f32], f32),
     scale: unsafe fn(&mut [f32], f32),
     rope: unsafe fn(&mut [f32], &[f32], RopePairing),
+    act: unsafe fn(&mut [f32], Activation),
     act_mul: unsafe fn(&mut [f32], &[f32], Activation),
+    delta_step: DeltaStepFn,
     softcap: unsafe fn(&mut [f32], f32),
     to_f16: unsafe fn(&[f32], &mut [u16]),
     from_f16: unsafe fn(&[u16], &mut [f32]),
@@ -232,6 +280,13 @@ impl Kernels {
         unsafe { f(x, qs, scales, sums) }
     }
 
+    /// Quantises `x`, of any length, as one block: like [`quantize`](Self::quantize), but gives the scale.
+    pub fn quantize_block(&self, x: &[f32], qs: &mut [i8]) -> f32 {
+        assert_eq!(x.len(), qs.len(), "lengths");
+        // SAFETY: this table was selected after `supported()`; the lengths were checked above.
+        unsafe { (self.quantize_block)(x, qs) }
+    }
+
     /// `out = x / sqrt(mean(x^2) + eps) * weight`, all `[k]`.
     pub fn rms_norm(&self, out: &mut [f32], x: &[f32], weight: &[f32], eps: f32) {
         assert!(out.len() == x.len() && weight.len() == x.len(), "norm lengths");
@@ -246,11 +301,32 @@ impl Kernels {
         unsafe { (self.rms_norm_inplace)(x, weight, eps) }
     }
 
+    /// `out = (x - mean) / sqrt(mean((x - mean)^2) + eps) * weight`, all `[k]`.
+    pub fn layer_norm(&self, out: &mut [f32], x: &[f32], weight: &[f32], eps: f32) {
+        assert!(out.len() == x.len() && weight.len() == x.len(), "norm lengths");
+        // SAFETY: this table was selected after `supported()`; the lengths were checked above.
+        unsafe { (self.layer_norm)(out, x, weight, eps) }
+    }
+
+    /// [`layer_norm`](Self::layer_norm) of `x` into itself.
+    pub fn layer_norm_inplace(&self, x: &mut [f32], weight: &[f32], eps: f32) {
+        assert_eq!(weight.len(), x.len(), "norm lengths");
+        // SAFETY: this table was selected after `supported()`; the lengths were checked above.
+        unsafe { (self.layer_norm_inplace)(x, weight, eps) }
+    }
+
     /// `x += y`, elementwise.
     pub fn add(&self, x: &mut [f32], y: &[f32]) {
         assert_eq!(x.len(), y.len(), "lengths");
         // SAFETY: this table was selected after `supported()`; the lengths were checked above.
         unsafe { (self.add)(x, y) }
+    }
+
+    /// `x += y * s`, elementwise, each rounded once.
+    pub fn add_scaled(&self, x: &mut [f32], y: &[f32], s: f32) {
+        assert_eq!(x.len(), y.len(), "lengths");
+        // SAFETY: this table was selected after `supported()`; the lengths were checked above.
+        unsafe { (self.add_scaled)(x, y, s) }
     }
 
     /// `x *= s`.
@@ -266,11 +342,32 @@ impl Kernels {
         unsafe { (self.rope)(head, cos_sin, pairing) }
     }
 
+    /// `x = act(x)`, elementwise; what [`act_mul`](Self::act_mul) multiplies something with.
+    pub fn act(&self, x: &mut [f32], act: Activation) {
+        // SAFETY: this table was selected after `supported()`; any length will do.
+        unsafe { (self.act)(x, act) }
+    }
+
     /// `gate = act(gate) * up`, elementwise.
     pub fn act_mul(&self, gate: &mut [f32], up: &[f32], act: Activation) {
         assert_eq!(gate.len(), up.len(), "lengths");
         // SAFETY: this table was selected after `supported()`; the lengths were checked above.
         unsafe { (self.act_mul)(gate, up, act) }
+    }
+
+    /// One position of the gated delta rule on `state`, `[k.len(), v.len()]`: `state *= decay`, `state += k (v - k state)
+    /// rate`, `out = q state`. `q` is as long as `k`, `out` as `v`; `gates` are `(decay, rate)`.
+    pub fn delta_step(
+        &self,
+        state: &mut [f32],
+        (q, k, v): (&[f32], &[f32], &[f32]),
+        gates: (f32, f32),
+        out: &mut [f32],
+    ) {
+        assert!(q.len() == k.len() && v.len() == out.len() && !v.is_empty(), "lengths");
+        assert_eq!(Some(state.len()), k.len().checked_mul(v.len()), "state");
+        // SAFETY: this table was selected after `supported()`; the lengths were checked above.
+        unsafe { (self.delta_step)(state, q, k, v, gates, out) }
     }
 
     /// `x = cap * tanh(x / cap)`, elementwise.
@@ -297,13 +394,22 @@ impl Kernels {
     /// gets max `-inf`, sum 0 and a zero accumulator.
     pub fn attn_chunk(&self, chunk: &AttnChunk<'_>, state: &mut AttnState<'_>, scratch: &mut Scratch) {
         let n = chunk.visible.len();
-        assert!(chunk.q.len() == n * chunk.head_dim && state.acc.len() == chunk.q.len(), "queries");
+        assert!(chunk.q.len() == n * chunk.head_dim && state.acc.len() == n * chunk.value_dim, "queries");
         assert!(state.max.len() == n && state.sum.len() == n, "state");
         assert!(chunk.len <= ATTN_CHUNK, "chunk");
-        assert_eq!(chunk.k.len(), chunk.len.next_multiple_of(ATTN_LANES) * chunk.head_dim, "keys");
-        assert_eq!(chunk.v.len(), chunk.len * chunk.head_dim, "values");
+        assert!(chunk.k.fits(true, chunk.len, chunk.head_dim), "keys");
+        match chunk.v {
+            Some(v) => {
+                assert_eq!(std::mem::discriminant(&chunk.k), std::mem::discriminant(&v), "kinds");
+                assert!(v.fits(false, chunk.len, chunk.value_dim), "values");
+            }
+            None => {
+                let floats = !matches!(chunk.k, KvRows::Q8 { .. });
+                assert!(floats && chunk.value_dim <= chunk.head_dim, "values in keys");
+            }
+        }
         assert!(chunk.visible.iter().all(|&(a, b)| a <= b && b as usize <= chunk.len), "visible range");
-        scratch.reserve_check(chunk.head_dim);
+        scratch.reserve_check(chunk.head_dim.max(chunk.value_dim));
         // SAFETY: this table was selected after `supported()`; the lengths were checked above.
         unsafe { (self.attn_chunk)(chunk, state, scratch) }
     }

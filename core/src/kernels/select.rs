@@ -9,7 +9,7 @@ pub(crate) struct Tier {
     pub(crate) kernels: Kernels,
 }
 
-/// THE TABLE: fastest first; scalar last, always present.
+/// THE TABLE: fastest first. Every processor has the last one.
 pub(crate) static TIERS: &[&Tier] = &[
     #[cfg(target_arch = "x86_64")]
     &super::avx512_vnni::TIER,
@@ -21,11 +21,12 @@ pub(crate) static TIERS: &[&Tier] = &[
     &super::neon_dotprod::TIER,
     #[cfg(target_arch = "aarch64")]
     &super::neon::TIER,
+    #[cfg(any(test, not(target_arch = "aarch64"), not(feature = "fast-kernels-only")))]
     &super::scalar::TIER,
 ];
 
 pub(super) fn best() -> &'static Kernels {
-    let tier = TIERS.iter().find(|t| (t.supported)()).expect("the scalar tier is always supported");
+    let tier = TIERS.iter().find(|t| (t.supported)()).expect("every processor has the last tier");
     &tier.kernels
 }
 

@@ -6,6 +6,7 @@
 
 mod attention;
 mod data;
+mod delta;
 mod floats;
 mod products;
 

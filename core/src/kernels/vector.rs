@@ -65,6 +65,24 @@ pub(crate) trait F32x16: Copy {
         out.copy_from_slice(&full[..out.len()]);
     }
 
+    /// Loads up to 16 values, without a copy if they are 16; the lanes beyond are zero.
+    #[inline(always)]
+    fn load_up_to(x: &[f32]) -> Self {
+        match x.as_array() {
+            Some(full) => Self::load(full),
+            None => Self::load_partial(x, 0.0),
+        }
+    }
+
+    /// Stores the first `out.len()` lanes, up to all 16.
+    #[inline(always)]
+    fn store_up_to(self, out: &mut [f32]) {
+        match out.as_mut_array() {
+            Some(full) => self.store(full),
+            None => self.store_partial(out),
+        }
+    }
+
     /// Widens up to 16 f16 values; the lanes beyond are zero.
     #[inline(always)]
     fn load_f16_partial(x: &[u16]) -> Self {
@@ -80,4 +98,32 @@ pub(crate) trait F32x16: Copy {
         self.store(&mut full);
         full[0]
     }
+}
+
+/// Sixteen lanes of `i32`: what attention over bytes needs. All of it is exact: sums stay below 2^31.
+///
+/// As with [`F32x16`], values exist only where the tier's instructions do.
+pub(crate) trait I32x16: Copy {
+    /// The floats of the tier.
+    type Floats: F32x16;
+    /// Four elements of sixteen keys.
+    type Keys: Copy;
+    /// Sixteen elements of two values.
+    type Values: Copy;
+
+    /// What [`dot_keys`](Self::dot_keys) over elements of a query that add up to `sum` begins with: not zero where the
+    /// instruction wants keys moved to be positive.
+    fn start(sum: i32) -> Self;
+    /// All lanes zero.
+    fn zero() -> Self;
+    /// Loads keys, `[16][4]`, each in -127..=127.
+    fn keys(x: &[i8; 64]) -> Self::Keys;
+    /// Lane `p` of `self` plus the products of key `p` with `q`, each in -127..=127.
+    fn dot_keys(self, keys: Self::Keys, q: &[i8; 4]) -> Self;
+    /// Loads values, `[16][2]`.
+    fn values(x: &[i8; 32]) -> Self::Values;
+    /// Lane `d` of `self` plus the products of elements `d` with `weights`.
+    fn dot_values(self, values: Self::Values, weights: &[i16; 2]) -> Self;
+    /// As floats, to nearest even.
+    fn to_floats(self) -> Self::Floats;
 }

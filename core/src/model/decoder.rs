@@ -5,17 +5,19 @@
 //! memory is in [`Activations`] and the cache.
 
 use super::activations::{Activations, Formats};
-use super::block::attention::Attention;
-use super::block::linear;
+use super::block::delta::Delta;
+use super::block::gqa::Gqa;
+use super::block::mla::Mla;
+use super::block::residual::{Entrance, Join};
 use super::block::rope::Rotation;
-use super::block::store::Store;
+use super::block::{altup, ffn, linear, per_layer};
 use super::screen::Best;
-use super::spec::{AttentionSpec, FfnSpec, LayerSpec, ModelSpec, QkNorm};
-use super::weights::{Layer, Linear, Vector, Weights};
+use super::spec::{AttentionSpec, ModelSpec, NormPlacement};
+use super::weights::{Attention, Linear, Vector, Weights};
 use crate::cancel::CancelToken;
 use crate::error::{Error, ErrorKind, Result};
-use crate::kernels::{Kernels, RopePairing};
-use crate::kv_cache::{KvCache, LayerCache};
+use crate::kernels::Kernels;
+use crate::kv_cache::KvCache;
 use crate::tensor::Rows;
 use crate::threads::Pool;
 use std::time::Instant;
@@ -34,14 +36,43 @@ pub(crate) struct Context<'a> {
     pub(crate) kernels: &'a Kernels,
     pub(crate) pool: &'a Pool,
     pub(crate) cancel: &'a CancelToken,
+    /// Shown what every product reads; `None` but when that is measured.
+    pub(crate) inputs: Option<&'a Inputs<'a>>,
+    /// Whether the system is told which experts come next, see [`crate::ModelOptions`].
+    pub(crate) stream_experts: bool,
+    /// Whether the positions of the pass see each other both ways: those of an image.
+    pub(crate) together: bool,
 }
+
+/// What a pass is fed.
+#[derive(Clone, Copy)]
+pub(crate) enum Fed<'a> {
+    /// Tokens, each below `vocab`.
+    Tokens(&'a [u32]),
+    /// `[n, width]`: embeddings as they are; not for models whose layers have embeddings of their own.
+    Rows(&'a [f32]),
+}
+
+/// A product's matrix and what it is multiplied with: for tools that measure how much each input matters.
+#[derive(Clone, Copy, Debug)]
+pub struct ProductInput<'a> {
+    /// The matrix as the file has it, or a part of its rows: the bytes lie inside those of a tensor.
+    pub weights: &'a [u8],
+    /// `[n, columns]`.
+    pub input: &'a [f32],
+    /// Columns of the matrix.
+    pub columns: usize,
+}
+
+/// See [`Context::inputs`]. Called by the thread that leads a pass, between products.
+pub(crate) type Inputs<'a> = dyn Fn(ProductInput<'_>) + Sync + 'a;
 
 impl Context<'_> {
     pub(crate) fn cancelled(&self) -> bool {
         self.cancel.is_cancelled()
     }
 
-    fn check_cancelled(&self) -> Result<()> {
+    pub(crate) fn check_cancelled(&self) -> Result<()> {
         if self.cancelled() { Err(Error::new(ErrorKind::Cancelled, "cancelled")) } else { Ok(()) }
     }
 }
@@ -67,6 +98,10 @@ pub(crate) enum Wanted<'a> {
     Last,
     /// Those of the last token's that somebody will look at; the others may be -Inf.
     Best(Best<'a>),
+    /// Nobody's, but every token's state, `[n, width]`, left in [`Activations::out`].
+    States,
+    /// Every token's, one row each of [`Activations::logits`], which has as many.
+    Rows,
     /// Every token's, shown to the observer one by one, with all that is inside.
     All(&'a mut dyn FnMut(Tap<'_>)),
 }
@@ -79,30 +114,41 @@ impl Decoder {
         Self { spec, weights, rotations }
     }
 
-    /// Runs `tokens` (at most a batch, each below `vocab`) at the end of `cache`. After an error the cache holds what
-    /// it held before.
+    /// Runs what is `fed` (at most a batch) at the end of `cache`. After an error the cache holds what it held before.
     pub(crate) fn forward(
         &self,
         cx: &Context<'_>,
         acts: &mut Activations,
         cache: &mut KvCache,
-        tokens: &[u32],
+        fed: Fed<'_>,
         mut wanted: Wanted<'_>,
     ) -> Result<()> {
-        let (n, started) = (tokens.len(), Instant::now());
+        let started = Instant::now();
+        let n = match fed {
+            Fed::Tokens(tokens) => tokens.len(),
+            Fed::Rows(rows) => rows.len() / self.spec.width,
+        };
         cache.begin(n);
-        self.embed(cx, acts, tokens);
+        match fed {
+            Fed::Tokens(tokens) => self.embed(cx, acts, cache.len(), tokens),
+            Fed::Rows(rows) => acts.x[..rows.len()].copy_from_slice(rows),
+        }
         self.rotations(cx, acts, cache.len(), n);
         if let Wanted::All(tap) = &mut wanted {
             tap(Tap::Embed(&acts.x[..n * self.spec.width]));
         }
+        if let (Some(spec), Some(weights), Fed::Tokens(tokens)) =
+            (&self.spec.per_layer, &self.weights.per_layer, fed)
+        {
+            per_layer::prepare(cx, acts, spec, weights, tokens, (n, self.spec.width));
+        }
+        if let Some(ends) = &self.weights.streams {
+            altup::open(cx, acts, ends, (n, self.spec.width));
+        }
         let mut pending = None;
-        for (i, (spec, layer)) in self.spec.layers.iter().zip(&self.weights.layers).enumerate() {
+        for i in 0..self.spec.layers.len() {
             cx.check_cancelled()?;
-            let start = cache.len();
-            self.attend(cx, acts, cache.layer_mut(i), spec, layer, pending, (start, n));
-            self.feed_forward(cx, acts, spec, layer, n);
-            pending = Some(Join::new(spec, layer.post_ffn_norm.as_ref()));
+            pending = self.layer(cx, acts, cache, i, pending, n);
             if let Wanted::All(tap) = &mut wanted {
                 self.join(cx, acts, pending.take(), 0..n);
                 tap(Tap::Layer(i, &acts.x[..n * self.spec.width]));
@@ -110,26 +156,40 @@ impl Decoder {
         }
         match wanted {
             Wanted::None => {}
-            Wanted::Last => self.head(cx, acts, pending, n - 1, None, &mut |_| {}),
-            Wanted::Best(best) => self.head(cx, acts, pending, n - 1, Some(&best), &mut |_| {}),
-            Wanted::All(tap) => (0..n).for_each(|t| self.head(cx, acts, pending, t, None, tap)),
+            Wanted::States => self.states(cx, acts, pending, n),
+            Wanted::Last => self.head(cx, acts, pending, n - 1..n, None, &mut |_| {}),
+            Wanted::Best(best) => self.head(cx, acts, pending, n - 1..n, Some(&best), &mut |_| {}),
+            Wanted::Rows => self.head(cx, acts, pending, 0..n, None, &mut |_| {}),
+            Wanted::All(tap) => (0..n).for_each(|t| self.head(cx, acts, pending, t..t + 1, None, tap)),
         }
         cx.check_cancelled()?;
         cache.commit(n);
         if n == 1 {
             cx.pool.observe_pass(started.elapsed());
+        } else {
+            cx.pool.forget_waiting();
         }
         Ok(())
     }
 
-    /// `x = embedding[token] * scale`.
-    fn embed(&self, cx: &Context<'_>, acts: &mut Activations, tokens: &[u32]) {
-        let table = self.weights.embed.mat();
-        let x = Rows::new(&mut acts.x, self.spec.width);
-        cx.pool.rows(&mut acts.locals, tokens.len(), x, |_, t, x| {
+    /// `x = embedding[token] * scale`, and what is added to it.
+    fn embed(&self, cx: &Context<'_>, acts: &mut Activations, start: usize, tokens: &[u32]) {
+        let (table, extra, width) = (self.weights.embed.mat(), &self.weights.embed_extra, self.spec.width);
+        let Activations { x, out, locals, .. } = acts;
+        let parts = (Rows::new(x, width), Rows::new(out, width));
+        cx.pool.rows(locals, tokens.len(), parts, |_, t, (x, spare)| {
             table.dequantize_row(tokens[t] as usize, x);
             if self.spec.embed_scale != 1.0 {
                 cx.kernels.scale(x, self.spec.embed_scale);
+            }
+            if let Some(extra) = extra {
+                let mut add = |table: &Linear, row| {
+                    table.mat().dequantize_row(row, spare);
+                    cx.kernels.add(x, spare);
+                };
+                extra.types.iter().for_each(|types| add(types, 0));
+                add(&extra.positions, start + t);
+                extra.norm.apply_inplace(cx.kernels, x);
             }
         });
     }
@@ -159,123 +219,131 @@ impl Decoder {
         cx.pool.rows(&mut acts.locals, range.len(), parts, |_, _, (x, out)| join.add(cx.kernels, x, out));
     }
 
-    /// Attention: `out = o(attention(norm(x)))`, after adding what the previous layer left pending.
-    fn attend(
+    /// The blocks of layer `i`; what the last one gives is left pending.
+    fn layer(
         &self,
         cx: &Context<'_>,
         acts: &mut Activations,
-        cache: &mut LayerCache,
-        spec: &LayerSpec,
-        layer: &Layer,
+        cache: &mut KvCache,
+        i: usize,
         pending: Option<Join<'_>>,
-        (start, n): (usize, usize),
-    ) {
-        let (kernels, width, eps, a) = (cx.kernels, self.spec.width, spec.norm.eps, &spec.attention);
-        let Activations { x, out, input, q, k, v, rope, partials, locals, .. } = acts;
-
-        // x += previous output; h = norm(x), quantised for q, k and v together.
-        let parts = (Rows::new(x, width), Rows::new(out, width));
-        let formats = formats(&[&layer.q, &layer.k, &layer.v]);
-        input.fill((kernels, cx.pool, locals), (n, width), formats, parts, |_, (x, out), h| {
-            if let Some(join) = pending {
-                join.add(kernels, x, out);
-            }
-            norm(kernels, h, x, layer.attn_norm.as_ref(), eps);
-        });
-
-        // q, k, v = products of h.
-        let (q, k, v) = (&mut q[..n * a.q_row()], &mut k[..n * a.kv_row()], &mut v[..n * a.kv_row()]);
-        let qkv = [(&layer.q, &mut *q), (&layer.k, &mut *k), (&layer.v, &mut *v)];
-        linear::products(cx, locals, input, (n, width), qkv);
-
-        // Per position: norm, rotate and scale queries; norm and rotate keys.
-        let parts = (Rows::new(q, a.q_row()), Rows::new(k, a.kv_row()));
-        let turning = a.rope.map(|i| (&rope[i], self.spec.ropes[i]));
-        cx.pool.rows(locals, n, parts, |_, t, (q, k)| {
-            let turn = turning.map(|(table, r)| (&table[t * r.dims..(t + 1) * r.dims], r.pairing));
-            let norms = layer.qk_norm.as_ref();
-            prepare_heads(kernels, spec, q, norms.map(|n| n.0.get()), turn);
-            kernels.scale(q, a.scale);
-            prepare_heads(kernels, spec, k, norms.map(|n| n.1.get()), turn);
-        });
-        Store { kernels, start, n, head_dim: a.head_dim }.run(cx.pool, locals, cache, (k, v));
-
-        // h = attention over the cache, quantised for o.
-        let attention = Attention { spec: a, cache, q, start, n };
-        attention.run(cx, locals, partials, &mut input.h[..n * a.q_row()]);
-        input.fill((kernels, cx.pool, locals), (n, a.q_row()), self::formats(&[&layer.o]), (), |_, (), _| {});
-
-        // out = o(h).
-        let out = &mut out[..n * width];
-        linear::products(cx, locals, input, (n, a.q_row()), [(&layer.o, out)]);
-    }
-
-    /// Feed-forward block: `x += attention's output; out = down(act(gate(norm(x))) * up(norm(x)))`.
-    fn feed_forward(
-        &self,
-        cx: &Context<'_>,
-        acts: &mut Activations,
-        spec: &LayerSpec,
-        layer: &Layer,
         n: usize,
-    ) {
-        let (kernels, width, eps) = (cx.kernels, self.spec.width, spec.norm.eps);
-        let FfnSpec::Gated { hidden, act } = spec.ffn;
-        let Activations { x, out, input, gate, up, locals, .. } = acts;
+    ) -> Option<Join<'_>> {
+        let (spec, layer, width) = (&self.spec.layers[i], &self.weights.layers[i], self.spec.width);
+        let (start, eps) = (cache.len(), spec.norm.eps);
 
-        // x += attention's output; h = norm(x), quantised for gate and up together.
-        let parts = (Rows::new(x, width), Rows::new(out, width));
-        let shared = formats(&[&layer.gate, &layer.up]);
-        let join = Join::new(spec, layer.post_attn_norm.as_ref());
-        input.fill((kernels, cx.pool, locals), (n, width), shared, parts, |_, (x, out), h| {
-            join.add(kernels, x, out);
-            norm(kernels, h, x, layer.ffn_norm.as_ref(), eps);
-        });
+        if let Some(altup) = &layer.altup {
+            altup::predict(cx, acts, altup, (n, width));
+        }
+        let formats = linear::formats(layer.attention.first());
+        let entrance = Entrance { norm: layer.attn_norm.as_ref(), parallel: false, formats };
+        entrance.fill(cx, acts, pending, (n, width));
+        if let Some(altup) = &layer.altup {
+            altup::low_rank(cx, acts, altup, (n, width), eps);
+        }
+        let (ropes, source) = (&self.spec.ropes, self.cache_slot(i));
+        match (&spec.attention, &layer.attention) {
+            (AttentionSpec::Gqa(spec), Attention::Gqa(weights)) => {
+                Gqa { spec, weights, ropes, eps, start, n }.run(cx, acts, cache.layer_mut(source), width);
+            }
+            (AttentionSpec::Mla(spec), Attention::Mla(weights)) => {
+                Mla { spec, weights, ropes, eps, start, n }.run(cx, acts, cache.layer_mut(source), width);
+            }
+            (AttentionSpec::Delta(spec), Attention::Delta(weights)) => {
+                Delta { spec, weights, eps, n }.run(cx, acts, cache.state_mut(source), width);
+            }
+            _ => unreachable!("weights are bound by their specification"),
+        }
+        let post = layer.post_attn_norm.as_ref();
+        let join = match &layer.altup {
+            Some(_) => altup::join(cx, acts, spec, post, (n, width)),
+            None => Join::new(spec, post),
+        };
 
-        // gate, up = products of h.
-        let (gate, up) = (&mut gate[..n * hidden], &mut up[..n * hidden]);
-        linear::products(cx, locals, input, (n, width), [(&layer.gate, &mut *gate), (&layer.up, &mut *up)]);
+        let formats = linear::formats(layer.ffn.first());
+        let parallel = spec.norm.placement == NormPlacement::Parallel;
+        let entrance = Entrance { norm: layer.ffn_norm.as_ref(), parallel, formats };
+        entrance.fill(cx, acts, Some(join), (n, width));
+        ffn::run(cx, acts, spec, &layer.ffn, (n, width));
+        let join = Join::new(spec, layer.post_ffn_norm.as_ref());
 
-        // h = act(gate) * up, quantised for down.
-        let parts = (Rows::new(gate, hidden), Rows::new(up, hidden));
-        let shape = (n, hidden);
-        input.fill((kernels, cx.pool, locals), shape, formats(&[&layer.down]), parts, |_, (gate, up), h| {
-            h.copy_from_slice(gate);
-            kernels.act_mul(h, up, act);
-        });
-
-        // out = down(h).
-        let out = &mut out[..n * width];
-        linear::products(cx, locals, input, (n, hidden), [(&layer.down, out)]);
+        let join = match (&self.spec.per_layer, &layer.per_layer, &layer.altup) {
+            (Some(embeddings), Some(w), Some(altup)) => {
+                altup::correct(cx, acts, altup, join, &w.gate, (n, width));
+                per_layer::run(cx, acts, embeddings, w, i, (n, width));
+                altup::spread(cx, acts, &w.post_norm, (n, width));
+                return None;
+            }
+            (Some(embeddings), Some(w), None) => {
+                let formats = linear::formats([&w.gate]);
+                let entrance = Entrance { norm: None, parallel: false, formats };
+                entrance.fill(cx, acts, Some(join), (n, width));
+                per_layer::run(cx, acts, embeddings, w, i, (n, width));
+                Join::new(spec, Some(&w.post_norm))
+            }
+            _ => join,
+        };
+        Some(layer.output_scale.as_ref().map_or(join, |scale| join.then_scale(scale.get()[0])))
     }
 
-    /// Logits of token `t` of the batch: `logits = cap(head(norm(x + pending)) * scale)`.
+    /// `out = norm(x + pending)` of the whole batch.
+    fn states(&self, cx: &Context<'_>, acts: &mut Activations, pending: Option<Join<'_>>, n: usize) {
+        let width = self.spec.width;
+        self.join(cx, acts, pending, 0..n);
+        if let Some(ends) = &self.weights.streams {
+            (0..n).for_each(|t| altup::close(cx, acts, ends, t, width));
+        }
+        let Activations { x, out, locals, .. } = acts;
+        let parts = (Rows::new(x, width), Rows::new(out, width));
+        cx.pool.rows(locals, n, parts, |_, _, (x, out)| self.final_norm(cx.kernels, out, x));
+    }
+
+    /// `out = norm(x)`, or `x` if the model has no norm there.
+    fn final_norm(&self, kernels: &Kernels, out: &mut [f32], x: &[f32]) {
+        match &self.weights.final_norm {
+            Some(norm) => norm.apply(kernels, out, x),
+            None => out.copy_from_slice(x),
+        }
+    }
+
+    /// Logits of the tokens `range` of the batch, if the model has any: `logits = cap(head(norm(x + pending)) * scale)`. The
+    /// tap sees the first.
     fn head(
         &self,
         cx: &Context<'_>,
         acts: &mut Activations,
         pending: Option<Join<'_>>,
-        t: usize,
+        range: std::ops::Range<usize>,
         best: Option<&Best<'_>>,
         tap: &mut dyn FnMut(Tap<'_>),
     ) {
-        let (width, head) = (self.spec.width, &self.spec.head);
-        self.join(cx, acts, pending, t..t + 1);
+        let (width, n, t) = (self.spec.width, range.len(), range.start);
+        self.join(cx, acts, pending, range.clone());
+        if let Some(ends) = &self.weights.streams {
+            range.clone().for_each(|t| altup::close(cx, acts, ends, t, width));
+        }
         let Activations { x, input, locals, .. } = acts;
-        let x = Rows::new(&mut x[t * width..(t + 1) * width], width);
-        let matrix = &self.weights.head;
-        input.fill((cx.kernels, cx.pool, locals), (1, width), formats(&[matrix]), x, |_, x, h| {
-            cx.kernels.rms_norm(h, x, self.weights.final_norm.get(), head.eps);
+        let x = Rows::new(&mut x[t * width..range.end * width], width);
+        let formats = self.weights.head.as_ref().map_or(Formats::default(), |head| linear::formats([head]));
+        input.fill((cx.kernels, cx.pool, locals), (n, width), formats, x, |_, x, h| {
+            self.final_norm(cx.kernels, h, x);
         });
         tap(Tap::FinalNorm(t, &input.h[..width]));
-        self.logits(cx, acts, best);
-        tap(Tap::Logits(t, &acts.logits));
+        if self.weights.head.is_some() {
+            self.logits(cx, acts, n, best);
+            tap(Tap::Logits(t, &acts.logits[..self.spec.vocab]));
+        }
     }
 
-    /// Logits of the position whose final activations are in [`Activations::input`]: all of them, or the `best`.
-    pub(crate) fn logits(&self, cx: &Context<'_>, acts: &mut Activations, best: Option<&Best<'_>>) {
-        let (head, matrix) = (&self.spec.head, &self.weights.head);
+    /// Logits of the `n` positions whose final activations are in [`Activations::input`]: all of them, or of a single
+    /// position the `best`. None if the model has none.
+    pub(crate) fn logits(&self, cx: &Context<'_>, acts: &mut Activations, n: usize, best: Option<&Best<'_>>) {
+        let Some(matrix) = &self.weights.head else {
+            return;
+        };
+        let (head, vocab) = (&self.spec.head, self.spec.vocab);
         let Activations { input, logits, locals, screen, head_rows, .. } = acts;
+        let logits = &mut logits[..n * vocab];
         let screened = match (&self.weights.screen, screen, best) {
             (Some(screen), Some(buf), Some(best)) => {
                 screen.run(cx, (input, locals, buf), (matrix, head.scale), logits, best)
@@ -284,77 +352,18 @@ impl Decoder {
         };
         *head_rows = screened.unwrap_or(matrix.rows());
         if screened.is_none() {
-            linear::products(cx, locals, input, (1, self.spec.width), [(matrix, &mut *logits)]);
+            linear::products(cx, locals, input, (n, self.spec.width), [(matrix, &mut *logits)]);
         }
-        if head.scale != 1.0 {
-            cx.kernels.scale(logits, head.scale);
+        if head.scale == 1.0 && head.softcap.is_none() {
+            return;
         }
-        if let Some(cap) = head.softcap {
-            cx.kernels.softcap(logits, cap);
-        }
+        cx.pool.rows(locals, n, Rows::new(logits, vocab), |_, _, logits| {
+            if head.scale != 1.0 {
+                cx.kernels.scale(logits, head.scale);
+            }
+            if let Some(cap) = head.softcap {
+                cx.kernels.softcap(logits, cap);
+            }
+        });
     }
-}
-
-/// How a block's output joins the residual stream.
-#[derive(Clone, Copy)]
-struct Join<'a> {
-    post: Option<&'a Vector>,
-    eps: f32,
-    scale: f32,
-}
-
-impl<'a> Join<'a> {
-    fn new(spec: &LayerSpec, post: Option<&'a Vector>) -> Self {
-        Self { post, eps: spec.norm.eps, scale: spec.residual_scale }
-    }
-
-    /// `x += norm(out) * scale`, without the norm if the model has none there.
-    fn add(self, kernels: &Kernels, x: &mut [f32], out: &mut [f32]) {
-        if let Some(post) = self.post {
-            kernels.rms_norm_inplace(out, post.get(), self.eps);
-        }
-        if self.scale != 1.0 {
-            kernels.scale(out, self.scale);
-        }
-        kernels.add(x, out);
-    }
-}
-
-/// `h = norm(x)`, or `x` itself if the model has no norm there.
-fn norm(kernels: &Kernels, h: &mut [f32], x: &[f32], weight: Option<&Vector>, eps: f32) {
-    match weight {
-        Some(weight) => kernels.rms_norm(h, x, weight.get(), eps),
-        None => h.copy_from_slice(x),
-    }
-}
-
-/// Norms and rotates the heads of a row of queries or keys, as far as the model does that. `turn` holds the position's
-/// cosines and sines.
-fn prepare_heads(
-    kernels: &Kernels,
-    spec: &LayerSpec,
-    row: &mut [f32],
-    norm: Option<&[f32]>,
-    turn: Option<(&[f32], RopePairing)>,
-) {
-    let AttentionSpec { head_dim, qk_norm, .. } = spec.attention;
-    if let (QkNorm::Row, Some(norm)) = (qk_norm, norm) {
-        kernels.rms_norm_inplace(row, norm, spec.norm.eps);
-    }
-    for head in row.chunks_exact_mut(head_dim) {
-        if let (QkNorm::Head, Some(norm)) = (qk_norm, norm) {
-            kernels.rms_norm_inplace(head, norm, spec.norm.eps);
-        }
-        if let Some((angles, pairing)) = turn {
-            kernels.rope(head, angles, pairing);
-        }
-        if let (QkNorm::HeadRotated, Some(norm)) = (qk_norm, norm) {
-            kernels.rms_norm_inplace(head, norm, spec.norm.eps);
-        }
-    }
-}
-
-/// The formats that `linears` need their shared input in.
-fn formats(linears: &[&Linear]) -> Formats {
-    Formats::of(linears.iter().map(|l| l.ty().act_format()))
 }

@@ -6,7 +6,7 @@
 //! weight = d * IQ4_VALUES[q]
 //! ```
 
-use super::k_scales::{inverse, max_abs};
+use super::k_scales::{inverse, looked_up, max_abs, nearest_index};
 use super::{ActBlock, ActFormat, Block};
 use half::f16;
 
@@ -32,17 +32,8 @@ impl BlockIQ4NL {
 
     /// The 32 integers, looked up.
     fn ints(&self) -> [i8; 32] {
-        std::array::from_fn(|i| {
-            let index = if i < 16 { self.qs[i] & 15 } else { self.qs[i - 16] >> 4 };
-            IQ4_VALUES[usize::from(index)]
-        })
+        looked_up(&self.qs, &IQ4_VALUES)
     }
-}
-
-/// Index of the table's value nearest to `x`.
-pub(super) fn nearest_index(x: f32) -> u8 {
-    let distance = |i: &u8| (x - f32::from(IQ4_VALUES[usize::from(*i)])).abs();
-    (0..16).min_by(|a, b| distance(a).total_cmp(&distance(b))).unwrap_or(0)
 }
 
 impl Block for BlockIQ4NL {
@@ -59,7 +50,7 @@ impl Block for BlockIQ4NL {
     fn quantize(x: &[f32]) -> Self {
         // 113 is the largest positive value: what is beyond it on that side is cut.
         let d = max_abs(x) / 120.0;
-        let q = |v: f32| nearest_index(v * inverse(d));
+        let q = |v: f32| nearest_index(v * inverse(d), &IQ4_VALUES);
         Self {
             d: f16::from_f32_const(d).to_le_bytes(),
             qs: std::array::from_fn(|i| q(x[i]) | (q(x[i + 16]) << 4)),

@@ -9,8 +9,8 @@
 //! weight = d * (scale[j] - 32) * IQ4_VALUES[q]
 //! ```
 
-use super::iq4_nl::{IQ4_VALUES, nearest_index};
-use super::k_scales::{inverse, max_abs, nearest, sub_dots};
+use super::iq4_nl::IQ4_VALUES;
+use super::k_scales::{inverse, max_abs, nearest, nearest_index, sub_dots};
 use super::{ActBlock, ActFormat, Block};
 use half::f16;
 
@@ -69,7 +69,7 @@ impl Block for BlockIQ4XS {
         let wanted: [f32; 8] = std::array::from_fn(|j| max_abs(&x[32 * j..32 * j + 32]) / 120.0);
         let d = max_abs(&wanted) / 31.0;
         let scales = wanted.map(|s| nearest(s, inverse(d), 0, 31) + 32);
-        let q = |w: usize| nearest_index(x[w] * inverse(d * (scales[w / 32] - 32) as f32));
+        let q = |w: usize| nearest_index(x[w] * inverse(d * (scales[w / 32] - 32) as f32), &IQ4_VALUES);
         let high = (0..8).map(|j| (scales[j] as u16 >> 4) << (2 * j)).sum::<u16>();
         Self {
             d: f16::from_f32_const(d).to_le_bytes(),

@@ -34,7 +34,7 @@ pub fn scales_q3_k(scales: &[u8; 12]) -> [i8; 16] {
 }
 
 /// Packs what [`scale_min_k4`] unpacks. All values below 64.
-pub(super) fn pack_scale_min_k4(scales: [u8; 8], mins: [u8; 8]) -> [u8; 12] {
+pub fn pack_scale_min_k4(scales: [u8; 8], mins: [u8; 8]) -> [u8; 12] {
     std::array::from_fn(|i| match i {
         0..4 => scales[i] | (scales[i + 4] >> 4 << 6),
         4..8 => mins[i - 4] | (mins[i] >> 4 << 6),
@@ -43,7 +43,7 @@ pub(super) fn pack_scale_min_k4(scales: [u8; 8], mins: [u8; 8]) -> [u8; 12] {
 }
 
 /// Packs what [`scales_q3_k`] unpacks.
-pub(super) fn pack_scales_q3_k(scales: [i8; 16]) -> [u8; 12] {
+pub fn pack_scales_q3_k(scales: [i8; 16]) -> [u8; 12] {
     let raw = scales.map(|s| (s + 32) as u8);
     std::array::from_fn(|i| match i {
         0..8 => (raw[i] & 15) | ((raw[i + 8] & 15) << 4),
@@ -65,6 +65,20 @@ pub(super) fn sub_dots<const N: usize>(q: &[i8; 256], a: &[i8]) -> [i32; N] {
 /// Nearest integer to `x * inverse`, limited to `low..=high`. NaN gives 0 or the nearest limit.
 pub(super) fn nearest(x: f32, inverse: f32, low: i32, high: i32) -> i32 {
     ((x * inverse).round_ties_even() as i32).clamp(low, high)
+}
+
+/// The 32 values of `table` that nibbles name: the low ones are the first half, the high ones the second.
+pub(super) fn looked_up(nibbles: &[u8; 16], table: &[i8; 16]) -> [i8; 32] {
+    std::array::from_fn(|i| {
+        let index = if i < 16 { nibbles[i] & 15 } else { nibbles[i - 16] >> 4 };
+        table[usize::from(index)]
+    })
+}
+
+/// Index of the first value of `table` that is nearest to `x`.
+pub(super) fn nearest_index(x: f32, table: &[i8; 16]) -> u8 {
+    let distance = |i: &u8| (x - f32::from(table[usize::from(*i)])).abs();
+    (0..16).min_by(|a, b| distance(a).total_cmp(&distance(b))).unwrap_or(0)
 }
 
 /// `1 / x`, or 0 for 0.

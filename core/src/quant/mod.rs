@@ -25,11 +25,22 @@
 //! To add a type: one file here and one row in [`with_quant_types!`]. See `docs/adding-a-quant.md`.
 
 mod bf16;
+mod coded;
 mod f16;
 mod f32;
+mod grids;
+mod iq1_m;
+mod iq1_s;
+mod iq2_s;
+mod iq2_xs;
+mod iq2_xxs;
+mod iq3_s;
+mod iq3_xxs;
 mod iq4_nl;
 mod iq4_xs;
 mod k_scales;
+mod mxfp4;
+mod nvfp4;
 mod q2_k;
 mod q3_k;
 mod q4_0;
@@ -42,13 +53,25 @@ mod q6_k;
 mod q8_0;
 #[cfg(test)]
 mod tests;
+mod tq1_0;
+mod tq2_0;
 
 pub use self::bf16::BlockBF16;
+pub use self::coded::{Bytes256, Coded, Codes256};
 pub use self::f16::BlockF16;
 pub use self::f32::BlockF32;
+pub use self::iq1_m::BlockIQ1M;
+pub use self::iq1_s::BlockIQ1S;
+pub use self::iq2_s::BlockIQ2S;
+pub use self::iq2_xs::BlockIQ2XS;
+pub use self::iq2_xxs::BlockIQ2XXS;
+pub use self::iq3_s::BlockIQ3S;
+pub use self::iq3_xxs::BlockIQ3XXS;
 pub use self::iq4_nl::{BlockIQ4NL, IQ4_VALUES};
 pub use self::iq4_xs::BlockIQ4XS;
-pub use self::k_scales::{scale_min_k4, scales_q3_k};
+pub use self::k_scales::{pack_scale_min_k4, pack_scales_q3_k, scale_min_k4, scales_q3_k};
+pub use self::mxfp4::{BlockMXFP4, FP4_VALUES};
+pub use self::nvfp4::BlockNVFP4;
 pub use self::q2_k::BlockQ2K;
 pub use self::q3_k::BlockQ3K;
 pub use self::q4_0::BlockQ4_0;
@@ -59,6 +82,8 @@ pub use self::q5_1::BlockQ5_1;
 pub use self::q5_k::BlockQ5K;
 pub use self::q6_k::BlockQ6K;
 pub use self::q8_0::BlockQ8_0;
+pub use self::tq1_0::BlockTQ1_0;
+pub use self::tq2_0::BlockTQ2_0;
 
 /// How activations are represented while they are multiplied with a weight type.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
@@ -121,7 +146,8 @@ pub trait Block: Copy + Send + Sync + 'static {
     fn quantize(x: &[f32]) -> Self;
 
     /// The canonical step of a dot product: `acc` plus this block times `act`. For the float types (`LEN` 1) the
-    /// canonical order is that of [`crate::kernels`]' sixteen lanes and this is one lane's step.
+    /// canonical order is that of [`crate::kernels`]' sixteen lanes and this is one lane's step; the same holds for NVFP4,
+    /// of which a block is four steps of all lanes, and here one after the other.
     fn dot(&self, act: ActBlock<'_>, acc: f32) -> f32;
 }
 
@@ -129,25 +155,53 @@ pub trait Block: Copy + Send + Sync + 'static {
 macro_rules! with_quant_types {
     ($m:ident) => {
         $m! {
-            F32    =  0, BlockF32,     4, "F32";
-            F16    =  1, BlockF16,     2, "F16";
-            Q4_0   =  2, BlockQ4_0,   18, "Q4_0";
-            Q4_1   =  3, BlockQ4_1,   20, "Q4_1";
-            Q5_0   =  6, BlockQ5_0,   22, "Q5_0";
-            Q5_1   =  7, BlockQ5_1,   24, "Q5_1";
-            Q8_0   =  8, BlockQ8_0,   34, "Q8_0";
-            Q2K    = 10, BlockQ2K,    84, "Q2_K";
-            Q3K    = 11, BlockQ3K,   110, "Q3_K";
-            Q4K    = 12, BlockQ4K,   144, "Q4_K";
-            Q5K    = 13, BlockQ5K,   176, "Q5_K";
-            Q6K    = 14, BlockQ6K,   210, "Q6_K";
-            IQ4NL  = 20, BlockIQ4NL,  18, "IQ4_NL";
-            IQ4XS  = 23, BlockIQ4XS, 136, "IQ4_XS";
-            BF16   = 30, BlockBF16,    2, "BF16";
+            F32    =  0, BlockF32,      4, "F32";
+            F16    =  1, BlockF16,      2, "F16";
+            Q4_0   =  2, BlockQ4_0,    18, "Q4_0";
+            Q4_1   =  3, BlockQ4_1,    20, "Q4_1";
+            Q5_0   =  6, BlockQ5_0,    22, "Q5_0";
+            Q5_1   =  7, BlockQ5_1,    24, "Q5_1";
+            Q8_0   =  8, BlockQ8_0,    34, "Q8_0";
+            Q2K    = 10, BlockQ2K,     84, "Q2_K";
+            Q3K    = 11, BlockQ3K,    110, "Q3_K";
+            Q4K    = 12, BlockQ4K,    144, "Q4_K";
+            Q5K    = 13, BlockQ5K,    176, "Q5_K";
+            Q6K    = 14, BlockQ6K,    210, "Q6_K";
+            IQ2XXS = 16, BlockIQ2XXS,  66, "IQ2_XXS";
+            IQ2XS  = 17, BlockIQ2XS,   74, "IQ2_XS";
+            IQ3XXS = 18, BlockIQ3XXS,  98, "IQ3_XXS";
+            IQ1S   = 19, BlockIQ1S,    50, "IQ1_S";
+            IQ4NL  = 20, BlockIQ4NL,   18, "IQ4_NL";
+            IQ3S   = 21, BlockIQ3S,   110, "IQ3_S";
+            IQ2S   = 22, BlockIQ2S,    82, "IQ2_S";
+            IQ4XS  = 23, BlockIQ4XS,  136, "IQ4_XS";
+            IQ1M   = 29, BlockIQ1M,    56, "IQ1_M";
+            BF16   = 30, BlockBF16,     2, "BF16";
+            TQ1_0  = 34, BlockTQ1_0,   54, "TQ1_0";
+            TQ2_0  = 35, BlockTQ2_0,   66, "TQ2_0";
+            MXFP4  = 39, BlockMXFP4,   17, "MXFP4";
+            NVFP4  = 40, BlockNVFP4,   36, "NVFP4";
         }
     };
 }
 pub(crate) use with_quant_types;
+
+/// `$table` with, for each coded type, `$f::<Block>`.
+macro_rules! with_coded_types {
+    ($table:expr, $f:ident) => {
+        $table
+            .with(QuantType::IQ2XXS, $f::<$crate::quant::BlockIQ2XXS>)
+            .with(QuantType::IQ2XS, $f::<$crate::quant::BlockIQ2XS>)
+            .with(QuantType::IQ3XXS, $f::<$crate::quant::BlockIQ3XXS>)
+            .with(QuantType::IQ1S, $f::<$crate::quant::BlockIQ1S>)
+            .with(QuantType::IQ3S, $f::<$crate::quant::BlockIQ3S>)
+            .with(QuantType::IQ2S, $f::<$crate::quant::BlockIQ2S>)
+            .with(QuantType::IQ1M, $f::<$crate::quant::BlockIQ1M>)
+            .with(QuantType::TQ1_0, $f::<$crate::quant::BlockTQ1_0>)
+            .with(QuantType::TQ2_0, $f::<$crate::quant::BlockTQ2_0>)
+    };
+}
+pub(crate) use with_coded_types;
 
 macro_rules! define_quant_type {
     ($($variant:ident = $id:literal, $block:ident, $bytes:literal, $name:literal;)+) => {

@@ -14,8 +14,15 @@ fn coding_error(ty: QuantType) -> f64 {
         QuantType::Q6K => 0.025,
         QuantType::Q5_0 | QuantType::Q5_1 | QuantType::Q5K => 0.06,
         QuantType::Q4_0 | QuantType::Q4_1 | QuantType::Q4K | QuantType::IQ4NL | QuantType::IQ4XS => 0.12,
+        QuantType::MXFP4 => 0.15,
+        QuantType::NVFP4 => 0.12,
         QuantType::Q3K => 0.22,
         QuantType::Q2K => 0.36,
+        QuantType::IQ3XXS | QuantType::IQ3S => 0.25,
+        QuantType::IQ2XXS | QuantType::IQ2XS | QuantType::IQ2S => 0.5,
+        QuantType::IQ1S | QuantType::IQ1M => 0.65,
+        // Made for models that were trained with three values; others lose most.
+        QuantType::TQ1_0 | QuantType::TQ2_0 => 0.95,
     }
 }
 
@@ -69,7 +76,7 @@ fn constant_blocks_survive() {
 
 #[test]
 fn ids_and_sizes_are_ggmls() {
-    assert_eq!(QuantType::COUNT, 15);
+    assert_eq!(QuantType::COUNT, 26);
     for &ty in QuantType::ALL {
         assert_eq!(QuantType::from_ggml_id(ty.ggml_id()), Some(ty));
         assert_eq!(QuantType::ALL[ty as usize], ty, "the discriminant is the place in the table");

@@ -342,14 +342,16 @@ impl<'a> Candidates<'a> {
         amount: impl Fn(f32) -> u64,
     ) -> Border {
         let members = &mut self.scratch.best;
-        members.sort_unstable_by(|a, b| order.key(a.0).total_cmp(&order.key(b.0)).then(a.1.cmp(&b.1)));
+        for member in members.iter_mut() {
+            member.0 = order.key(member.0);
+        }
+        sort_by_key(members);
         let mut border = Border { key: f32::NEG_INFINITY, ties: 0 };
-        for &(l, _) in members.iter() {
+        for &(key, position) in members.iter() {
             if reached >= target {
                 break;
             }
-            reached += amount(l);
-            let key = order.key(l);
+            reached += amount(self.logits[position as usize]);
             border = Border { key, ties: if key == border.key { border.ties + 1 } else { 1 } };
         }
         border
@@ -446,6 +448,11 @@ fn bucket(distance: f32) -> u32 {
     let scaled = distance * 64.0;
     let scaled = if scaled < LAST { scaled } else { LAST };
     (scaled + ROUND).to_bits() - ROUND.to_bits()
+}
+
+/// By key, then by position. One function for all orders: sorting is much code.
+fn sort_by_key(members: &mut [(f32, u32)]) {
+    members.sort_unstable_by(|a, b| a.0.total_cmp(&b.0).then(a.1.cmp(&b.1)));
 }
 
 /// The bucket in which the running sum, `reached` before the first, reaches `target`, and the sum before it.

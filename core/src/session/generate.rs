@@ -2,11 +2,13 @@
 
 use std::time::{Duration, Instant};
 
-use super::{Session, StopMatcher};
+use super::telling::Telling;
+use super::{IMAGE_POSITION, Session, StopMatcher};
 use crate::engine::Model;
 use crate::error::{Error, ErrorKind, Result};
 use crate::sampler::{Sampler, SamplerConfig};
-use crate::tokenizer::{Detokenizer, TokenId};
+use crate::tokenizer::TokenId;
+use crate::vision::{ImageFeatures, ImagePrompt};
 
 /// What to generate.
 #[derive(Clone, Debug)]
@@ -17,12 +19,18 @@ pub struct GenerateOptions {
     pub sampler: SamplerConfig,
     /// Texts that end the answer; they are not part of it.
     pub stop: Vec<String>,
+    /// Tokens that end the answer besides the model's own; they are no part of it, and [`StopReason::EndOfTurn`] tells of
+    /// them too.
+    pub stop_tokens: Vec<TokenId>,
     /// Whether the model's own end-of-turn tokens end the answer.
     pub stop_at_end_of_turn: bool,
     /// Whether token events carry the log-probability that the model gave the token.
     pub logprobs: bool,
-    /// Whether special tokens appear in the text.
+    /// Whether special tokens appear in the text. Then it is all that the model writes, also what it thinks.
     pub show_special: bool,
+    /// Whether [`Event::Reasoning`] tells what the model thinks, where its format keeps that apart from the answer. It is
+    /// never part of the text.
+    pub reasoning: bool,
 }
 
 impl Default for GenerateOptions {
@@ -31,9 +39,11 @@ impl Default for GenerateOptions {
             max_tokens: None,
             sampler: SamplerConfig::default(),
             stop: Vec::new(),
+            stop_tokens: Vec::new(),
             stop_at_end_of_turn: true,
             logprobs: false,
             show_special: false,
+            reasoning: false,
         }
     }
 }
@@ -65,6 +75,9 @@ pub enum Event<'a> {
     },
     /// Text became certain: whole Unicode scalars, no part of a stop text.
     Text(&'a str),
+    /// Text that the model writes before it answers, for itself; only on request
+    /// ([`GenerateOptions::reasoning`]). Stop texts do not count in it.
+    Reasoning(&'a str),
 }
 
 /// Whether to go on.
@@ -80,7 +93,7 @@ pub enum Flow {
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 #[non_exhaustive]
 pub enum StopReason {
-    /// The model ended its turn.
+    /// The model ended its turn, or chose one of the tokens that were to end the answer.
     EndOfTurn,
     /// A stop text appeared.
     StopString,
@@ -162,9 +175,30 @@ impl Session {
         options: &GenerateOptions,
         on_event: &mut dyn FnMut(Event<'_>) -> Flow,
     ) -> Result<Outcome> {
+        self.answer((prompt, &[]), options, on_event)
+    }
+
+    /// The same for a prompt with images.
+    ///
+    /// # Errors
+    /// As [`generate`](Self::generate) and [`prefill_image`](Self::prefill_image).
+    pub fn generate_seeing(
+        &mut self,
+        prompt: &ImagePrompt,
+        options: &GenerateOptions,
+        on_event: &mut dyn FnMut(Event<'_>) -> Flow,
+    ) -> Result<Outcome> {
+        self.answer((prompt.tokens(), prompt.images()), options, on_event)
+    }
+
+    fn answer(
+        &mut self,
+        (prompt, images): (&[TokenId], &[ImageFeatures]),
+        options: &GenerateOptions,
+        on_event: &mut dyn FnMut(Event<'_>) -> Flow,
+    ) -> Result<Outcome> {
         let tokens = self.model.tokenizer().len();
         let mut sampler = Sampler::new(&options.sampler, tokens)?.with_kernels(self.model.kernels());
-        let stop = StopMatcher::new(&options.stop)?;
         let with_pending: Vec<TokenId>;
         let prompt = match self.pending {
             Some(token) => {
@@ -173,28 +207,29 @@ impl Session {
             }
             None => prompt,
         };
-        if prompt.is_empty() && !self.has_logits {
+        if prompt.is_empty() && self.logit_rows == 0 {
             return Err(Error::new(ErrorKind::Argument, "an empty prompt: there is nothing to continue"));
         }
         let starts_text =
             self.position() == 0 && prompt.iter().all(|&t| Some(t) == self.model.tokenizer().bos());
-        self.tokens.iter().chain(prompt).for_each(|&t| sampler.accept(t));
+        let mut telling = Telling::new(self.model.tokenizer(), options, [&self.tokens, prompt], starts_text)?;
+        let said = self.tokens.iter().chain(prompt).filter(|&&t| t != IMAGE_POSITION);
+        said.for_each(|&t| sampler.accept(t));
         let started = Instant::now();
         let mut stats = Stats::default();
         if prompt.is_empty() {
             self.complete_logits();
         }
         let needs = (!options.logprobs).then_some(&sampler);
-        let flow = self.prefill_with(prompt, needs, &mut |done, total| {
+        let flow = self.prefill_seeing(prompt, images, needs, &mut |done, total| {
             stats.prompt_tokens = done;
             on_event(Event::Prefill { done, total })
         });
         stats.prefill_time = started.elapsed();
         let reason = match flow {
             Ok(Flow::Continue) => {
-                let mut answer = Answer::new(stop, options.show_special, starts_text);
-                let reason = self.decode(options, &mut sampler, &mut answer, &mut stats, on_event)?;
-                answer.finish(reason, on_event);
+                let reason = self.decode(options, &mut sampler, &mut telling, &mut stats, on_event)?;
+                telling.finish(reason, on_event);
                 reason
             }
             Ok(Flow::Stop) => StopReason::Caller,
@@ -210,7 +245,7 @@ impl Session {
         &mut self,
         options: &GenerateOptions,
         sampler: &mut Sampler,
-        answer: &mut Answer,
+        telling: &mut Telling,
         stats: &mut Stats,
         on_event: &mut dyn FnMut(Event<'_>) -> Flow,
     ) -> Result<StopReason> {
@@ -232,13 +267,14 @@ impl Session {
             stats.generated_tokens += 1;
             let logprob = options.logprobs.then(|| logprob(&self.acts.logits[..tokenizer.len()], id));
             let flow = on_event(Event::Token { id, logprob });
-            if options.stop_at_end_of_turn && tokenizer.is_end(id) {
+            let own_end = options.stop_at_end_of_turn && tokenizer.is_end(id);
+            if own_end || options.stop_tokens.contains(&id) {
                 return Ok(StopReason::EndOfTurn);
             }
-            if answer.push(tokenizer, id, on_event)? {
+            if telling.push(tokenizer, id, on_event)? {
                 return Ok(StopReason::StopString);
             }
-            if flow == Flow::Stop || answer.stopped {
+            if flow == Flow::Stop || telling.stopped {
                 return Ok(StopReason::Caller);
             }
             if options.max_tokens.is_some_and(|max| stats.generated_tokens >= max) {
@@ -253,63 +289,6 @@ impl Session {
                 Err(e) if e.kind() == ErrorKind::Cancelled => return Ok(StopReason::Cancelled),
                 Err(e) => return Err(e),
             }
-        }
-    }
-}
-
-/// From tokens to the text that the caller sees.
-struct Answer {
-    detokenizer: Detokenizer,
-    stop: StopMatcher,
-    /// Text of the last token.
-    decoded: String,
-    /// Text that is certain.
-    certain: String,
-    /// The event handler said stop.
-    stopped: bool,
-}
-
-impl Answer {
-    fn new(stop: StopMatcher, show_special: bool, starts_text: bool) -> Self {
-        Self {
-            detokenizer: Detokenizer::new(show_special, starts_text),
-            stop,
-            decoded: String::with_capacity(256),
-            certain: String::with_capacity(256),
-            stopped: false,
-        }
-    }
-
-    /// Adds a token and tells what became certain; `true` if a stop text appeared.
-    fn push(
-        &mut self,
-        tokenizer: &crate::tokenizer::Tokenizer,
-        id: TokenId,
-        on_event: &mut dyn FnMut(Event<'_>) -> Flow,
-    ) -> Result<bool> {
-        self.decoded.clear();
-        self.detokenizer.push(tokenizer, id, &mut self.decoded)?;
-        let matched = self.stop.push(&self.decoded, &mut self.certain);
-        self.flush(on_event);
-        Ok(matched)
-    }
-
-    /// Tells the rest: what was held back because it might have become a stop text or a character.
-    fn finish(&mut self, reason: StopReason, on_event: &mut dyn FnMut(Event<'_>) -> Flow) {
-        if reason != StopReason::StopString {
-            self.decoded.clear();
-            self.detokenizer.finish(&mut self.decoded);
-            if !self.stop.push(&self.decoded, &mut self.certain) {
-                self.stop.finish(&mut self.certain);
-            }
-            self.flush(on_event);
-        }
-    }
-
-    fn flush(&mut self, on_event: &mut dyn FnMut(Event<'_>) -> Flow) {
-        if !self.certain.is_empty() {
-            self.stopped |= on_event(Event::Text(&self.certain)) == Flow::Stop;
-            self.certain.clear();
         }
     }
 }

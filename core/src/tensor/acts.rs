@@ -64,7 +64,8 @@ impl<'a> QuantActs<'a> {
         }
     }
 
-    /// Tokens `range` only.
+    /// Tokens `range` only. Inlined, for callers that know the format: then nothing is divided.
+    #[inline(always)]
     pub fn tokens(&self, range: std::ops::Range<usize>) -> Self {
         let (k, block, sum) = (self.k, self.format.block_len(), self.format.sum_len());
         let cut = |unit: usize| range.start * k / unit..range.end * k / unit;
@@ -84,6 +85,16 @@ impl<'a> Acts<'a> {
         match self {
             Acts::Quant(acts) => acts,
             Acts::F32 { .. } => panic!("quantised weights meet quantised activations: checked by the caller"),
+        }
+    }
+
+    /// Tokens `range` only.
+    pub fn tokens(&self, range: std::ops::Range<usize>) -> Self {
+        match self {
+            Acts::F32 { x, k, .. } => {
+                Acts::F32 { x: &x[range.start * k..range.end * k], n: range.len(), k: *k }
+            }
+            Acts::Quant(acts) => Acts::Quant(acts.tokens(range)),
         }
     }
 

@@ -86,6 +86,24 @@ impl<'a, T> Stripe<'a, T> {
         self.width
     }
 
+    /// The rows in `range`. Panics if out of range.
+    pub fn rows(&mut self, range: Range<usize>) -> Stripe<'_, T> {
+        assert!(range.start <= range.end && range.end <= self.n, "rows out of range");
+        let first = if range.is_empty() { 0 } else { range.start * self.stride };
+        // SAFETY: `first` is inside this tile, or the part is empty and it is 0.
+        let ptr = unsafe { self.ptr.add(first) };
+        Stripe { ptr, n: range.len(), width: self.width, stride: self.stride, _matrix: PhantomData }
+    }
+
+    /// The columns `cols` of every row. Panics if out of range.
+    pub fn columns(&mut self, cols: Range<usize>) -> Stripe<'_, T> {
+        assert!(cols.start <= cols.end && cols.end <= self.width, "columns out of range");
+        let first = if self.n == 0 { 0 } else { cols.start };
+        // SAFETY: `first` is inside the first row, or there is none and it is 0.
+        let ptr = unsafe { self.ptr.add(first) };
+        Stripe { ptr, n: self.n, width: cols.len(), stride: self.stride, _matrix: PhantomData }
+    }
+
     /// Row `t`, `[width]`. Panics if out of range.
     pub fn row(&mut self, t: usize) -> &mut [T] {
         assert!(t < self.n, "row out of range");
@@ -220,6 +238,20 @@ impl<A: SplitRows, B: SplitRows> SplitRows for Either<A, B> {
     }
 }
 
+/// Perhaps nothing.
+impl<S: SplitRows> SplitRows for Option<S> {
+    type Row = Option<S::Row>;
+
+    fn capacity(&self) -> usize {
+        self.as_ref().map_or(usize::MAX, S::capacity)
+    }
+
+    unsafe fn row(&self, i: usize) -> Self::Row {
+        // SAFETY: the caller's promise about `i` is the part's.
+        self.as_ref().map(|part| unsafe { part.row(i) })
+    }
+}
+
 /// Nothing to split.
 impl SplitRows for () {
     type Row = ();
@@ -266,7 +298,10 @@ mod tests {
         assert_eq!(a.row(1), [8.0, 9.0]);
         a.row(0)[1] = -1.0;
         b.row(0)[0] = -2.0;
-        assert_eq!(data, [0.0, 1.0, -2.0, 3.0, 4.0, -1.0, 6.0, 7.0, 8.0, 9.0, 10.0, 11.0]);
+        assert_eq!(a.rows(1..2).row(0), [8.0, 9.0]);
+        assert_eq!(a.rows(2..2).n(), 0);
+        a.columns(1..2).row(1)[0] = -3.0;
+        assert_eq!(data, [0.0, 1.0, -2.0, 3.0, 4.0, -1.0, 6.0, 7.0, 8.0, -3.0, 10.0, 11.0]);
     }
 
     #[test]

@@ -130,6 +130,11 @@ impl Pool {
         }
     }
 
+    /// What threads waited for each other in a pass of several tokens says nothing about those of one.
+    pub fn forget_waiting(&self) {
+        self.shared.take_waited();
+    }
+
     /// Runs `f(task, thread)` once for each task in `0..tasks`, on any thread (`thread < threads()`); returns when all
     /// have run. One task runs on the caller without waking anybody.
     pub fn run(&self, tasks: usize, f: &(dyn Fn(usize, usize) + Sync)) {

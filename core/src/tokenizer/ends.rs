@@ -29,6 +29,8 @@ const ALWAYS: &[&str] = &[
     "<|flush|>",
     "<end_of_utterance>",
     "<turn|>",
+    // Gemma 4: the caller is to answer a call.
+    "<|tool_response>",
     "[|endofturn|]",
     "<｜end▁of▁sentence｜>",
     "<|END_OF_TURN_TOKEN|>",

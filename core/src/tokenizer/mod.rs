@@ -1,16 +1,19 @@
 //! Text to token ids and back, from the metadata of a model file.
 //!
-//! Two kinds of vocabulary: SentencePiece-style (`spm`) and byte-level BPE (`bpe`, with the families' pre-tokenizers in
-//! `pre`). Tokens stay in the mapped file; what is built at opening are flat tables of ids. A [`Tokenizer`] never
+//! Three kinds of vocabulary: SentencePiece-style (`spm`), byte-level BPE (`bpe`, with the families' pre-tokenizers in
+//! `pre`), and BERT's (`wordpiece`). Tokens stay in the mapped file; what is built at opening are flat tables of ids. A [`Tokenizer`] never
 //! changes: scratch memory lives as long as one call.
 //!
 //! | from the file | meaning |
 //! |---|---|
-//! | `tokenizer.ggml.model` | `llama`: SentencePiece by scores; `gemma4`: SentencePiece by merges; `gpt2`: byte-level BPE |
+//! | `tokenizer.ggml.model` | `llama`: SentencePiece by scores; `gemma4`: SentencePiece by merges; `gpt2`: byte-level BPE; `bert`: WordPiece |
 //! | `.pre` | which pre-tokenizer (byte-level BPE); absent: `default` |
 //! | `.tokens`, `.token_type`, `.scores`, `.merges` | the vocabulary; `token_type` and `scores` are needed for `llama` |
 //! | `.bos_token_id`, `.eos_token_id`, `.eot_token_id`, `.eom_token_id`, `.unknown_token_id` | ids, checked |
+//! | `.fim_pre_token_id`, `.fim_suf_…`, `.fim_mid_…`, `.fim_pad_…`, `.fim_rep_…`, `.fim_sep_…`; older: `.prefix_token_id`, `.suffix_…`, `.middle_…` | the tokens of fill in the middle (`fim`) |
 //! | `.add_bos_token`, `.add_eos_token` | what [`Special::add`] adds |
+//! | `.cls_token_id`, `.seperator_token_id` (sic), `.add_sep_token` | BERT's names for the ends of a text, where the usual ones are absent |
+//! | `.normalizer.lowercase`, `.normalizer.strip_accents` | whether letters lose their case and accents (`bert`); absent: they do |
 //! | `.add_space_prefix`, `.remove_extra_whitespaces` | SentencePiece's treatment of spaces |
 //!
 //! Qwen's and Cohere's text is normalised (NFC) as their tokenizers say; nobody else's is.
@@ -19,6 +22,7 @@ mod bpe;
 mod cache;
 mod detok;
 mod ends;
+mod fim;
 mod merge;
 mod merges;
 mod normalize;
@@ -28,11 +32,13 @@ mod special;
 mod spm;
 mod table;
 mod vocab;
+mod wordpiece;
 
 use std::borrow::Cow;
 use std::fmt;
 
 pub use self::detok::Detokenizer;
+pub use self::fim::FimTokens;
 pub use self::vocab::{TokenId, TokenKind};
 
 use self::bpe::Bpe;
@@ -41,12 +47,25 @@ use self::merge::Merger;
 use self::special::Specials;
 use self::spm::Spm;
 use self::vocab::Vocab;
+use self::wordpiece::WordPiece;
 use crate::cancel::CancelToken;
 use crate::error::{Error, ErrorKind, Result};
 use crate::gguf::Metadata;
 
 /// Bytes of text that one call takes. Offsets in it, also with spaces written as three bytes, fit 32 bits.
 pub const MAX_TEXT: usize = 1 << 30;
+
+/// Key of a folder's model: `merges` if the vocabulary of a `llama` tokenizer is merged in the order of a list, as its
+/// `tokenizer.json` has it, and not by scores. Not part of GGUF.
+pub const TOKEN_ORDER: &str = "siskin.tokenizer.order";
+/// Key of a folder's model: ids of all tokens that end an answer, where they are several. Not part of GGUF.
+pub const END_IDS: &str = "siskin.tokenizer.end_ids";
+
+/// Whether GGUF's `tokenizer.ggml.pre` may have this value.
+#[cfg(test)]
+pub(crate) fn knows_pre_tokenizer(name: &str) -> bool {
+    pre::PreTokenizer::named(name).is_some()
+}
 
 /// What [`Tokenizer::encode`] does about special tokens.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
@@ -68,9 +87,11 @@ pub struct Tokenizer {
     unknown: Option<TokenId>,
     /// Sorted.
     ends: Vec<TokenId>,
+    fim: FimTokens,
     add_bos: bool,
     add_eos: bool,
-    /// A space goes before a text, and before what follows a special token.
+    /// A space goes before a text, and before what follows a special token (SentencePiece), or before each word
+    /// (WordPiece).
     space_prefix: bool,
 }
 
@@ -78,6 +99,7 @@ pub struct Tokenizer {
 enum Model {
     Spm(Spm),
     Bpe(Bpe),
+    WordPiece(WordPiece),
 }
 
 /// Memory of one call.
@@ -114,6 +136,12 @@ impl Tokenizer {
         open::open(meta)
     }
 
+    /// Whether a byte-level BPE vocabulary does not say how text is cut into words before it is merged. The default is
+    /// taken then, which may not be what the model was trained with.
+    pub fn lacks_pre_tokenizer(meta: &Metadata) -> bool {
+        open::lacks_pre_tokenizer(meta)
+    }
+
     /// The tokens of `text`.
     pub fn encode(&self, text: &str, special: Special) -> Result<Vec<TokenId>> {
         let mut out = Vec::with_capacity(text.len() / 4 + 2);
@@ -129,29 +157,44 @@ impl Tokenizer {
         special: Special,
     ) -> Result<Vec<TokenId>> {
         let mut out = Vec::with_capacity(text.len() / 4 + 2);
-        self.append(text, special, Stop(Some(cancel)), &mut out)?;
+        self.append(text, special, self.space_prefix, Stop(Some(cancel)), &mut out)?;
         Ok(out)
     }
 
     /// Appends the tokens of `text`; nothing on error.
     pub fn encode_into(&self, text: &str, special: Special, out: &mut Vec<TokenId>) -> Result<()> {
-        self.append(text, special, Stop::NEVER, out)
+        self.append(text, special, self.space_prefix, Stop::NEVER, out)
     }
 
-    fn append(&self, text: &str, special: Special, stop: Stop<'_>, out: &mut Vec<TokenId>) -> Result<()> {
+    /// `space`: whether one goes where [`space_prefix`](Self#structfield.space_prefix) says.
+    fn append(
+        &self,
+        text: &str,
+        special: Special,
+        space: bool,
+        stop: Stop<'_>,
+        out: &mut Vec<TokenId>,
+    ) -> Result<()> {
         if text.len() > MAX_TEXT {
             let message = format!("a text of {} bytes, at most {MAX_TEXT} are accepted", text.len());
             return Err(Error::new(ErrorKind::Limit, message));
         }
         let before = out.len();
-        let result = self.append_all(text, special, stop, out);
+        let result = self.append_all(text, special, space, stop, out);
         if result.is_err() {
             out.truncate(before);
         }
         result
     }
 
-    fn append_all(&self, text: &str, special: Special, stop: Stop<'_>, out: &mut Vec<TokenId>) -> Result<()> {
+    fn append_all(
+        &self,
+        text: &str,
+        special: Special,
+        space: bool,
+        stop: Stop<'_>,
+        out: &mut Vec<TokenId>,
+    ) -> Result<()> {
         let cache = WordCache::new(self.vocab.hasher(), text.len());
         let mut scratch = Scratch { text: Vec::new(), merger: Merger::default(), cache, stop };
         if special.add && self.add_bos {
@@ -165,9 +208,10 @@ impl Tokenizer {
                 match &self.model {
                     // Here either the text starts or a special token was before.
                     Model::Spm(spm) => {
-                        spm.encode(&self.vocab, self.unknown, plain, self.space_prefix, &mut scratch, out)?;
+                        spm.encode(&self.vocab, self.unknown, plain, space, &mut scratch, out)?;
                     }
                     Model::Bpe(bpe) => bpe.encode(&self.vocab, plain, &mut scratch, out)?,
+                    Model::WordPiece(words) => words.encode(&self.vocab, plain, &mut scratch, out)?,
                 }
             }
             out.extend(found.map(|m| TokenId(m.id)));
@@ -190,6 +234,7 @@ impl Tokenizer {
             match &self.model {
                 Model::Spm(_) => Spm::append_text(kind, text, out),
                 Model::Bpe(_) => Bpe::append_text(kind, text, out),
+                Model::WordPiece(_) => WordPiece::append_text(kind, text, out),
             }
         }
         Ok(())
@@ -222,7 +267,7 @@ impl Tokenizer {
             || self.specials.find(&self.vocab, text).or_else(|| self.vocab.find_any(text)).map(TokenId);
         let byte = match &self.model {
             Model::Spm(spm) => spm.byte_token(text),
-            Model::Bpe(_) => None,
+            Model::Bpe(_) | Model::WordPiece(_) => None,
         };
         byte.or_else(by_text)
     }
@@ -235,6 +280,11 @@ impl Tokenizer {
     /// The token that ends a text.
     pub fn eos(&self) -> Option<TokenId> {
         self.eos
+    }
+
+    /// The token that [`Special::add`] puts behind a text.
+    pub(crate) fn added_end(&self) -> Option<TokenId> {
+        self.eos.filter(|_| self.add_eos)
     }
 
     /// Whether a token ends an answer.
@@ -264,6 +314,7 @@ impl Tokenizer {
         let model = match &self.model {
             Model::Spm(spm) => spm.heap_bytes(),
             Model::Bpe(bpe) => bpe.heap_bytes(),
+            Model::WordPiece(_) => 0,
         };
         let ends = self.ends.capacity() * size_of::<TokenId>();
         self.vocab.heap_bytes() + self.specials.heap_bytes() + model + ends
@@ -275,6 +326,7 @@ impl fmt::Debug for Tokenizer {
         let kind = match &self.model {
             Model::Spm(_) => "SentencePiece",
             Model::Bpe(_) => "byte-level BPE",
+            Model::WordPiece(_) => "WordPiece",
         };
         write!(f, "Tokenizer({kind}, {} tokens)", self.len())
     }

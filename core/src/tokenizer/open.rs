@@ -2,12 +2,14 @@
 
 use super::bpe::Bpe;
 use super::ends;
+use super::fim;
 use super::merges::Merges;
 use super::pre::PreTokenizer;
 use super::special::{Rules, Specials};
 use super::spm::{Order, Spm, Walk};
 use super::vocab::{TokenId, TokenKind, Vocab};
-use super::{Model, Tokenizer};
+use super::wordpiece::WordPiece;
+use super::{END_IDS, Model, TOKEN_ORDER, Tokenizer};
 use crate::error::{Error, ErrorKind, Result};
 use crate::gguf::{F32Array, I32Array, Metadata, StrArray};
 
@@ -23,10 +25,21 @@ macro_rules! key {
 enum Kind {
     /// SentencePiece-style, by scores.
     Scores,
+    /// The same by merges: what a folder's `tokenizer.json` has.
+    ScoresByMerges,
     /// SentencePiece-style, by merges.
     Merges,
     /// Byte-level BPE.
     Bytes,
+    /// WordPiece.
+    Words,
+}
+
+impl Kind {
+    /// SentencePiece-style: a space is a character of the vocabulary's, what it cannot say is bytes.
+    fn is_spm(self) -> bool {
+        matches!(self, Kind::Scores | Kind::ScoresByMerges | Kind::Merges)
+    }
 }
 
 /// See [`Tokenizer::from_metadata`].
@@ -36,7 +49,7 @@ pub(super) fn open(meta: &Metadata) -> Result<Tokenizer> {
     let tokens: StrArray = meta.require(key!("tokens"))?;
     let count = tokens.len();
     let types: Option<I32Array> = match kind {
-        Kind::Bytes => meta.optional(key!("token_type"))?,
+        Kind::Bytes | Kind::Words => meta.optional(key!("token_type"))?,
         // Without it nothing says which tokens are bytes.
         _ => Some(meta.require(key!("token_type"))?),
     };
@@ -53,7 +66,7 @@ pub(super) fn open(meta: &Metadata) -> Result<Tokenizer> {
             }
             _ => {}
         }
-        if kind != Kind::Bytes {
+        if kind.is_spm() {
             walk.see(id, token_kind, text);
         }
     })
@@ -73,7 +86,14 @@ pub(super) fn open(meta: &Metadata) -> Result<Tokenizer> {
     let remove_extra_spaces = meta.optional(key!("remove_extra_whitespaces"))?.unwrap_or(false);
     let model = match (kind, pre) {
         (Kind::Bytes, Some(pre)) => Model::Bpe(Bpe::new(&vocab, pre, merges(&vocab, &mut walk)?)),
-        (Kind::Merges, _) => {
+        (Kind::Words, _) => {
+            let lowercase = meta.optional(key!("normalizer.lowercase"))?.unwrap_or(true);
+            let strip_accents = meta.optional(key!("normalizer.strip_accents"))?.unwrap_or(lowercase);
+            let unknown = named_token(meta, &[key!("unknown_token_id")], "[UNK]", &vocab)?
+                .ok_or_else(|| missing_token(key!("unknown_token_id")))?;
+            Model::WordPiece(WordPiece::new(unknown, lowercase, strip_accents))
+        }
+        (Kind::Merges | Kind::ScoresByMerges, _) => {
             let order = Order::Merges(merges(&vocab, &mut walk)?);
             Model::Spm(Spm::new(order, walk, remove_extra_spaces))
         }
@@ -85,7 +105,15 @@ pub(super) fn open(meta: &Metadata) -> Result<Tokenizer> {
     };
 
     let id = |key: &str| token_id(meta, key, count);
-    let (bos, eos) = (id(key!("bos_token_id"))?, id(key!("eos_token_id"))?);
+    let (bos, eos) = match kind {
+        Kind::Words => {
+            let start = [key!("cls_token_id"), key!("bos_token_id")];
+            // As llama.cpp spells it.
+            let end = [key!("seperator_token_id"), key!("separator_token_id"), key!("eos_token_id")];
+            (named_token(meta, &start, "[CLS]", &vocab)?, named_token(meta, &end, "[SEP]", &vocab)?)
+        }
+        _ => (id(key!("bos_token_id"))?, id(key!("eos_token_id"))?),
+    };
     let (eot, eom) = (id(key!("eot_token_id"))?, id(key!("eom_token_id"))?);
     if !has_types {
         // No kinds in the file: the tokens that it names are not text.
@@ -95,34 +123,55 @@ pub(super) fn open(meta: &Metadata) -> Result<Tokenizer> {
         }
     }
     let mut specials = Specials::new(&vocab, special_ids, rules(meta, kind));
+    let more: Vec<u32> = meta.optional(END_IDS)?.unwrap_or_default();
     let named = [eos, eot, eom].into_iter().flatten().map(|id| id.0);
+    let named = named.chain(more.into_iter().filter(|&id| (id as usize) < count));
     let ends = ends::find(&mut vocab, &mut specials, named).into_iter().map(TokenId).collect();
 
-    let spm = kind != Kind::Bytes;
-    let add_bos_by_default = pre.map_or(spm, |pre| pre.add_bos) && bos.is_some();
-    let add_space = meta.optional(key!("add_space_prefix"))?.unwrap_or(kind == Kind::Scores);
+    let fim = fim::find(meta, &mut vocab, &mut specials)?;
+
+    let words = kind == Kind::Words;
+    let add_bos_by_default = pre.is_none_or(|pre| pre.add_bos) && bos.is_some();
+    let add_space = meta
+        .optional(key!("add_space_prefix"))?
+        .unwrap_or(matches!(kind, Kind::Scores | Kind::ScoresByMerges));
+    let add_sep = words && meta.optional(key!("add_sep_token"))?.unwrap_or(false);
     Ok(Tokenizer {
         add_bos: adds(meta, key!("add_bos_token"), add_bos_by_default, key!("bos_token_id"), bos)?,
-        add_eos: adds(meta, key!("add_eos_token"), false, key!("eos_token_id"), eos)?,
+        add_eos: add_sep
+            || adds(meta, key!("add_eos_token"), words && eos.is_some(), key!("eos_token_id"), eos)?,
         unknown: id(key!("unknown_token_id"))?,
-        space_prefix: spm && add_space,
+        space_prefix: words || (kind.is_spm() && add_space),
         vocab,
         model,
         specials,
         bos,
         eos,
         ends,
+        fim,
     })
 }
 
 fn kind(meta: &Metadata) -> Result<Kind> {
     let name: String = meta.require(key!("model"))?;
     match name.as_str() {
-        "llama" => Ok(Kind::Scores),
+        "llama" => match meta.optional::<String>(TOKEN_ORDER)?.as_deref() {
+            None => Ok(Kind::Scores),
+            Some("merges") => Ok(Kind::ScoresByMerges),
+            Some(other) => Err(unsupported(TOKEN_ORDER, "order", other)),
+        },
         "gemma4" => Ok(Kind::Merges),
         "gpt2" => Ok(Kind::Bytes),
+        "bert" => Ok(Kind::Words),
         _ => Err(unsupported(key!("model"), "tokenizer", &name)),
     }
+}
+
+/// See [`Tokenizer::lacks_pre_tokenizer`].
+pub(super) fn lacks_pre_tokenizer(meta: &Metadata) -> bool {
+    let unnamed =
+        meta.optional::<String>(key!("pre")).is_ok_and(|name| name.is_none_or(|name| name.is_empty()));
+    unnamed && kind(meta).is_ok_and(|kind| kind == Kind::Bytes)
 }
 
 fn pre_tokenizer(meta: &Metadata) -> Result<&'static PreTokenizer> {
@@ -156,6 +205,22 @@ fn token_id(meta: &Metadata, key: &str, tokens: usize) -> Result<Option<TokenId>
     }
 }
 
+/// The token that the first of `keys` in the file names, or the one written `text`: files for BERT name theirs in several
+/// ways, or not at all.
+fn named_token(meta: &Metadata, keys: &[&str], text: &str, vocab: &Vocab) -> Result<Option<TokenId>> {
+    for key in keys {
+        if let Some(id) = token_id(meta, key, vocab.len())? {
+            return Ok(Some(id));
+        }
+    }
+    let id = (0..vocab.len() as u32).find(|&id| vocab.text(id) == Some(text.as_bytes()));
+    Ok(id.map(TokenId))
+}
+
+fn missing_token(key: &str) -> Error {
+    Error::new(ErrorKind::Missing, "no token is named for what the vocabulary cannot say").with_key(key)
+}
+
 /// Whether a token is added to a text; it must exist then.
 fn adds(meta: &Metadata, key: &str, default: bool, id_key: &str, id: Option<TokenId>) -> Result<bool> {
     let adds = meta.optional(key)?.unwrap_or(default);
@@ -171,6 +236,6 @@ fn adds(meta: &Metadata, key: &str, default: bool, id_key: &str, id: Option<Toke
 fn rules(meta: &Metadata, kind: Kind) -> Rules {
     const PHI3_KEEPS: &[&[u8]] = &[b"<unk>", b"<s>", b"<|endoftext|>"];
     let architecture = meta.optional::<String>("general.architecture").ok().flatten();
-    let phi3 = kind == Kind::Scores && architecture.is_some_and(|a| a == "phi3");
+    let phi3 = kind != Kind::Bytes && architecture.is_some_and(|a| a == "phi3");
     Rules { markers: kind == Kind::Merges, strip_right: phi3.then_some(PHI3_KEEPS) }
 }

@@ -17,7 +17,7 @@ use crate::error::{Error, ErrorKind, Result};
 use crate::gguf::F32Array;
 
 /// What stands for a space.
-const SPACE: &[u8; 3] = b"\xE2\x96\x81";
+pub(super) const SPACE: &[u8; 3] = b"\xE2\x96\x81";
 
 /// What decides which pair is merged first.
 pub(super) enum Order {

@@ -75,6 +75,10 @@ impl Small {
     }
 
     pub(crate) fn open(&self) -> Result<Tokenizer> {
+        Tokenizer::from_metadata(self.file().metadata())
+    }
+
+    pub(crate) fn file(&self) -> GgufFile {
         let mut file = GgufWriter::new();
         let key = |name: &str| format!("tokenizer.ggml.{name}");
         file.set("general.architecture", self.architecture.as_str());
@@ -98,9 +102,7 @@ impl Small {
         for (name, bool) in &self.bools {
             file.set(&key(name), bool);
         }
-        let file =
-            GgufFile::from_bytes(file.to_bytes(|_| Vec::new()).expect("no tensors")).expect("well-formed");
-        Tokenizer::from_metadata(file.metadata())
+        GgufFile::from_bytes(file.to_bytes(|_| Vec::new()).expect("no tensors")).expect("well-formed")
     }
 }
 

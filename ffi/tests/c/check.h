@@ -35,6 +35,9 @@ extern double slack;
 
 siskin_model *open_model(void);
 siskin_session *new_session(const siskin_model *model);
+/* Those of `cargo xtask seeing-model`. */
+siskin_model *open_seeing_model(void);
+siskin_vision *open_vision(const siskin_model *model);
 /* Greedy, from a prompt of text; past the end token if it is to be long. */
 siskin_job *new_job(siskin_session *session, const char *text, uint64_t max_tokens);
 #define LONG_JOB 4000
@@ -64,6 +67,9 @@ void test_reading(void);
 void test_handles(void);
 void test_null(void); /* made from the header by null_table.py */
 void test_sizes(void);
+void test_embed(void);
+void test_see(void);
+void test_ask(void);
 void test_callbacks(void);
 void test_busy(void);
 void test_threads(void);

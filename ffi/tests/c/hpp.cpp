@@ -121,6 +121,14 @@ void reading(const siskin::Model &model, const char *path) {
     CHECK(model.detokenize(model.tokenize("\xF0\x9F\x90\xA6")) == "\xF0\x9F\x90\xA6" && model.tokenize("").empty());
     CHECK(model.begin_token() == 1U && model.end_token() == 2U && model.ends_turn(2) && model.token_text(2) == "</s>");
     CHECK(model.render({{"user", "a"}}) == "<|user|>a</s><|assistant|>" && !model.chat_template().empty());
+    // A text's last token points along one axis.
+    CHECK(thrown([&] { (void)model.embedder(); }) == SISKIN_RESULT_UNSUPPORTED);
+    siskin::EmbedOptions last;
+    last.pooling = SISKIN_POOLING_LAST;
+    siskin::Embedder embedder = model.embedder(last);
+    embedder.cancel();
+    const std::vector<float> vector = embedder.embed("hello");
+    CHECK(vector.size() == 128 && embedder.dimensions() == 128 && vector[14] == 1.0F && vector[13] == 0.0F);
     model.set_thermal(SISKIN_THERMAL_FAIR);
     model.relieve(SISKIN_PRESSURE_MODERATE);
 
@@ -163,6 +171,71 @@ void reading(const siskin::Model &model, const char *path) {
     } catch (const siskin::Error &error) {
         CHECK(error.tensor() || error.offset() || error.key());
     }
+}
+
+// Pictures in messages, fill in the middle, moderation.
+void seeing(const siskin::Model &blind, std::string folder) {
+    folder.erase(folder.rfind('/') + 1);
+    folder += "seeing/";
+    const auto file = [&](const char *name) {
+        std::ifstream from(folder + name, std::ios::binary);
+        return std::string((std::istreambuf_iterator<char>(from)), {});
+    };
+    const siskin::Model model = siskin::Model::open(folder + "model.gguf");
+    siskin::Session session = model.session();
+    siskin::GenerateOptions options = siskin::GenerateOptions::greedy();
+    options.max_tokens = 12, options.stop_at_end_of_turn = false;
+    const auto answer = [&](const char *name, std::vector<siskin::Picture> pictures) {
+        std::string line = name;
+        session.job(siskin::Prompt::chat({{"user", "what is this", "", std::move(pictures)}}), options).run([&](const siskin::Event &event) {
+            if (event.kind == siskin::Event::Kind::token) {
+                line += (line == name ? " " : ",") + std::to_string(event.token);
+            }
+        });
+        CHECK(file("answers.txt").find(line + "\n") != std::string::npos);
+    };
+    const std::string pixels = file("picture.rgb"), png = file("picture.png"), tower = file("mmproj.gguf");
+    const auto rgb = [&](const siskin::Vision &vision) {
+        return vision.picture(64, 48, reinterpret_cast<const std::uint8_t *>(pixels.data()), pixels.size());
+    };
+    std::optional<siskin::Vision> vision = model.vision(folder + "mmproj.gguf");
+    CHECK(vision->info().positions == 25 && model.vision_bytes(tower.data(), tower.size()).info().layers == 2);
+    const siskin::Picture first = rgb(*vision), second = vision->picture(png.data(), png.size());
+    siskin::PanAndScan crops = vision->pan_and_scan();
+    CHECK(crops.min_crop_size == 256 && crops.max_crops == 4 && crops.min_ratio == 1.2);
+    CHECK(vision->picture(png.data(), png.size(), crops).images() == 1); // too small for them
+    crops.min_crop_size = 8;
+    const siskin::Picture parts = vision->picture(64, 48, reinterpret_cast<const std::uint8_t *>(pixels.data()), pixels.size(), crops);
+    CHECK(first.images() == 1 && parts.images() == 3 && vision->picture(png.data(), png.size(), crops).images() == 3);
+    crops.max_crops = 0;
+    CHECK(thrown([&] { (void)vision->picture(png.data(), png.size(), crops); }) == SISKIN_RESULT_INVALID_ARGUMENT);
+    CHECK(thrown([&] { (void)vision->picture(0, 0, nullptr, 0); }) == SISKIN_RESULT_INVALID_ARGUMENT);
+    CHECK(thrown([&] { (void)vision->picture(png.data(), 100); }) == SISKIN_RESULT_FORMAT);
+    CHECK(thrown([&] { (void)blind.vision(folder + "mmproj.gguf"); }) == SISKIN_RESULT_UNSUPPORTED);
+    CHECK(thrown([&] { (void)model.vision(folder + "other.gguf"); }) == SISKIN_RESULT_SHAPE);
+    vision.reset(); // pictures keep what they need
+    answer("none", {});
+    answer("rgb", {first});
+    answer("png", {second});
+    answer("crops", {parts});
+    CHECK(thrown([&] { blind.session().job(siskin::Prompt::text("x", false, {first})); }) == SISKIN_RESULT_INVALID_ARGUMENT);
+
+    CHECK(blind.fills_in() && !model.fills_in() && blind.info().generates == 1);
+    siskin_fim_cut cut{};
+    std::string text;
+    siskin::Session coding = blind.session();
+    coding.fim({"int main", "return", "a.c", std::nullopt, {{"b.c", "x"}}}, siskin::GenerateOptions::greedy(), &cut).run([&](const siskin::Event &event) { text += event.text; });
+    CHECK(text == script && cut.prefix_tokens == 0 && cut.files == 0);
+    CHECK(thrown([&] { (void)session.fim({"a", "b"}); }) == SISKIN_RESULT_UNSUPPORTED);
+    CHECK(thrown([&] { (void)blind.moderator(); }) == SISKIN_RESULT_UNSUPPORTED);
+    siskin::Moderator moderator = blind.moderator(true);
+    const std::vector<double> scores = moderator.moderate("hello", {{"harassment"}, {"mine", "No shouting."}}, "hi");
+    CHECK(scores.size() == 2 && std::abs(scores[0] - 0.7561) < 1e-4 && std::abs(scores[1] - 0.7561) < 1e-4);
+    CHECK(thrown([&] { moderator.moderate("hello", {{"spam"}}); }) == SISKIN_RESULT_INVALID_ARGUMENT);
+    moderator.cancel();
+    siskin::ModelOptions stream;
+    stream.experts = SISKIN_EXPERTS_STREAM;
+    CHECK(siskin::Model::open(folder + "model.gguf", stream).info().layers == 7);
 }
 
 // Cancelling a long prefill from another thread, pushed and pulled.
@@ -210,6 +283,7 @@ int main(int argc, char **argv) {
     const siskin::Model model = siskin::Model::open(argv[1]);
     answers(model);
     reading(model, argv[1]);
+    seeing(model, argv[1]);
     if (argc > 2 && std::ifstream(argv[2]).good()) {
         cancelling(argv[2]);
     }

@@ -1,4 +1,4 @@
-/* Usage: abi-tests SCRIPT_MODEL [REAL_MODEL]. The second is for the cancelling of a long prefill. */
+/* Usage: abi-tests SCRIPT_MODEL [REAL_MODEL]. Beside the first lies the folder `seeing`. The second is for the cancelling of a long prefill. */
 #include "check.h"
 
 #include <time.h>
@@ -149,6 +149,9 @@ int main(int argc, char **argv) {
     test_handles();
     test_null();
     test_sizes();
+    test_embed();
+    test_see();
+    test_ask();
     test_callbacks();
     test_busy();
     test_threads();

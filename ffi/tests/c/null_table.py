@@ -16,18 +16,19 @@ loader = SourceFileLoader("abi", str(pathlib.Path(__file__).resolve().parents[3]
 abi = importlib.util.module_from_spec(importlib.util.spec_from_loader("abi", loader))
 loader.exec_module(abi)
 
-HANDLES = ["model", "session", "job", "error", "text", "tokens"]
+HANDLES = ["model", "session", "job", "error", "text", "tokens", "embedder", "vision", "picture", "moderator"]
 
 # A good value for an argument of each type.
 VALUES = {
     "const char *": '"x"', "const uint8_t *": '(const uint8_t *)"x"', "const uint32_t *": "script_tokens",
     "siskin_event_fn": "hear_nothing", "siskin_release_fn": "NULL", "void *": "NULL",
     "int32_t": "-1", "int64_t": "0", "uint32_t": "1", "uint64_t": "1", "size_t": "1", "bool": "false",
-    "const siskin_prompt *": "&t.prompt", "const siskin_chat *": "&t.chat",
-    "size_t *": "&t.n", "uint32_t *": "&t.u32", "uint64_t *": "&t.u64", "bool *": "&t.flag", "float *": "&t.number",
+    "const siskin_prompt *": "&t.prompt", "const siskin_chat *": "&t.chat", "const siskin_fim_request *": "&t.fim_request", "const siskin_policy *": "&t.policy",
+    "size_t *": "&t.n", "uint32_t *": "&t.u32", "uint64_t *": "&t.u64", "bool *": "&t.flag", "float *": "&t.number", "double *": "&t.probability",
     "const char **": "&t.data", "const uint32_t **": "&t.ids", "const siskin_event*const **": "&t.events",
 }
-for struct in ["model_options", "session_options", "generate_options", "model_info", "fit", "outcome"]:
+for struct in ["model_options", "session_options", "generate_options", "embed_options", "moderate_options", "model_info",
+               "vision_info", "picture_options", "fit", "fim_cut", "outcome"]:
     VALUES[f"siskin_{struct} *"] = VALUES[f"const siskin_{struct} *"] = f"&t.{struct}"
 for handle in HANDLES:
     VALUES[f"siskin_{handle} *"] = VALUES[f"const siskin_{handle} *"] = f"t.{handle}"
@@ -38,7 +39,8 @@ def may_be_null(function, kind, name):
     """What the header allows to be NULL."""
     return (kind in ("siskin_error **", "void *", "siskin_release_fn")
             or re.fullmatch(r"const siskin_\w+_options \*", kind) is not None
-            or (function, name) in {("siskin_job_run", "outcome"), ("siskin_session_logits", "logits")})
+            or (function, name) in {("siskin_job_run", "outcome"), ("siskin_session_logits", "logits"),
+                                     ("siskin_job_new_fim", "cut"), ("siskin_moderator_moderate", "response")})
 
 
 def parameters(text):

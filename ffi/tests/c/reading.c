@@ -171,7 +171,7 @@ void test_reading(void) {
     errors();
 
     WORKS(siskin_model_get_info(model, &info));
-    CHECK(info.layers == 1 && info.width == 128 && info.vocab == 294 && info.has_chat_template == 1 && info.threads == 2);
+    CHECK(info.layers == 1 && info.width == 128 && info.vocab == 302 && info.has_chat_template == 1 && info.threads == 2);
     CHECK(info.context == 8192 && info.weight_bytes > 100000 && info.parameters * 4 == info.weight_bytes && strlen(info.kernels) > 0);
     WORKS(siskin_model_get_fit(model, NULL, &fit, NULL));
     WORKS(siskin_session_get_fit(session, &of_session));
@@ -231,7 +231,7 @@ void test_reading(void) {
     }
     GIVES(SISKIN_RESULT_INVALID_ARGUMENT, siskin_session_logits(session, NULL, 0, &len, &error));
     WORKS(siskin_error_free(error));
-    CHECK(len == 294);
+    CHECK(len == 302);
     logits = (float *)malloc(len * sizeof *logits);
     WORKS(siskin_session_logits(session, logits, len, &len, NULL));
     CHECK(logits[script_tokens[1]] > 5.0F);

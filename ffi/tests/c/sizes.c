@@ -18,6 +18,7 @@ void test_sizes(void) {
     newer n;
     siskin_message messages[2];
     size_t i;
+    uint64_t kv_cache;
     SIZED(siskin_model_options, model_options);
     SIZED(siskin_session_options, session_options);
     SIZED(siskin_generate_options, generate_options);
@@ -145,6 +146,19 @@ void test_sizes(void) {
     session_options.context = 16;
     session_options.kv_type = 99;
     GIVES(SISKIN_RESULT_INVALID_ARGUMENT, siskin_session_new(model, &session_options, &other, NULL));
+
+    /* Keys and values of another kind take another size. */
+    session_options.context = 512;
+    session_options.kv_type = SISKIN_KV_F16;
+    WORKS(siskin_session_new(model, &session_options, &other, NULL));
+    WORKS(siskin_session_get_fit(other, &fit));
+    WORKS(siskin_session_free(other));
+    kv_cache = fit.kv_cache;
+    session_options.kv_type = SISKIN_KV_Q8;
+    WORKS(siskin_session_new(model, &session_options, &other, NULL));
+    WORKS(siskin_session_get_fit(other, &fit));
+    CHECK(fit.kv_cache != kv_cache);
+    WORKS(siskin_session_free(other));
 
     /* More than the context holds. */
     session_options.kv_type = SISKIN_KV_F32;

@@ -158,6 +158,18 @@ final class SiskinTests: XCTestCase {
         XCTAssertThrowsError(try model.render(messages: [.user("hi")], options: RenderOptions(tools: "{}")))
     }
 
+    func testTextsBecomeVectors() throws {
+        let model = try Model.open(path: scriptPath)
+        XCTAssertThrowsError(try model.embedder()) // the file does not say how
+        let embedder = try model.embedder(options: EmbedOptions(pooling: .last))
+        embedder.cancel() // nothing runs
+        XCTAssertEqual(try embedder.embed(text: "hello"), (0..<128).map { $0 == 14 ? 1 : 0 })
+        XCTAssertEqual(embedder.dimensions(), 128)
+        XCTAssertThrowsError(try embedder.embed(text: String(repeating: "a", count: 9000)))
+        let short = try model.embedder(options: EmbedOptions(pooling: .mean, dimensions: 15))
+        XCTAssertEqual(try short.embed(text: "x").count, 15)
+    }
+
     func testTokensAndMetadata() throws {
         let model = try Model.open(path: scriptPath)
         XCTAssertEqual(model.metadata(key: "general.name"), "\"A script for tests\"")

@@ -8,6 +8,7 @@ use std::sync::atomic::{AtomicBool, Ordering};
 use std::thread;
 use std::time::{Duration, Instant};
 
+use siskin::governor::kib_field;
 use wait4::Wait4;
 
 use crate::Failure;
@@ -75,11 +76,6 @@ fn reader(mut from: impl Read + Send + 'static) -> thread::JoinHandle<String> {
         let _ = from.read_to_end(&mut bytes); // what came until then is what counts
         String::from_utf8_lossy(&bytes).into_owned()
     })
-}
-
-fn kib_field(text: &str, field: &str) -> Option<u64> {
-    let line = text.lines().find_map(|l| l.strip_prefix(field))?;
-    line.trim().strip_suffix("kB")?.trim().parse::<u64>().ok()?.checked_mul(1024)
 }
 
 /// Programs that only burn time, one for each core, at normal priority; they end with this value.

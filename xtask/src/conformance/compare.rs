@@ -9,7 +9,7 @@ use siskin::session::{Session, SessionOptions};
 use siskin::tokenizer::TokenId;
 
 use super::expected::Expected;
-use super::{BUDGET, KL_FLOOR};
+use super::{BUDGET, KL_FLOOR, KL_WITHOUT_PEER};
 use crate::Failure;
 
 /// Most misses that a row names.
@@ -36,16 +36,22 @@ impl fmt::Display for Report {
         let (same, of) = self.greedy;
         let hidden = self.max_hidden.map_or("-".to_string(), |h| format!("{h:.1e}"));
         write!(f, "{:>9.1e} {hidden:>9} {:>9.1e} {same:>4}/{of:<2}  ", self.max_logit, self.kl)?;
-        match (self.misses.is_empty(), self.peer_kl) {
-            (true, Some(kl)) => {
-                let greedy = self.peer_greedy.map_or(String::new(), |g| format!(", {g}/32"));
-                write!(f, "ok (llama.cpp: KL {kl:.1e}{greedy})")
-            }
-            (true, None) => write!(f, "ok"),
-            (false, _) => {
-                let more = if self.misses.len() > NAMED { "; .." } else { "" };
-                write!(f, "MISS: {}{more}", self.misses[..self.misses.len().min(NAMED)].join("; "))
-            }
+        let peer = self.peer_kl.map_or(String::new(), |kl| {
+            let greedy = self.peer_greedy.map_or(String::new(), |g| format!(", {g}/32"));
+            format!("(llama.cpp: KL {kl:.1e}{greedy})")
+        });
+        write_verdict(f, &self.misses, &peer)
+    }
+}
+
+/// `ok` and `remark`, or the first misses.
+pub(super) fn write_verdict(f: &mut fmt::Formatter<'_>, misses: &[String], remark: &str) -> fmt::Result {
+    match misses {
+        [] if remark.is_empty() => write!(f, "ok"),
+        [] => write!(f, "ok {remark}"),
+        _ => {
+            let more = if misses.len() > NAMED { "; .." } else { "" };
+            write!(f, "MISS: {}{more}", misses[..misses.len().min(NAMED)].join("; "))
         }
     }
 }
@@ -83,7 +89,7 @@ pub(super) fn compare(model: &Model, expected: &Expected) -> Result<Report, Fail
             _ => {
                 report.logits(expected, "long last", last, expected.long_floats("logits_last.long"));
                 report.argmax(expected, &run.logits, vocab);
-                report.greedy(expected, session)?;
+                report.greedy(expected, session, "greedy")?;
             }
         }
     }
@@ -94,7 +100,8 @@ pub(super) fn compare(model: &Model, expected: &Expected) -> Result<Report, Fail
 /// exact cache too.
 fn run(model: &Model, ids: &[TokenId], exact: bool) -> Result<(Run, Session), Failure> {
     let kv_type = if exact { KvType::F32 } else { KvType::F16 };
-    let options = SessionOptions { context: Some(ids.len() + 64), batch: 32, kv_type };
+    let options =
+        SessionOptions { context: Some(ids.len() + 64), batch: 32, kv_type, ..SessionOptions::default() };
     let mut run = Run::default();
     model.session(&options)?.prefill_tapped(ids, &mut |tap| match tap {
         Tap::Embed(x) => run.embed.extend_from_slice(x),
@@ -111,7 +118,7 @@ fn run(model: &Model, ids: &[TokenId], exact: bool) -> Result<(Run, Session), Fa
 }
 
 impl Report {
-    fn logits(&mut self, expected: &Expected, what: &str, got: &[f32], want: Option<Vec<f32>>) {
+    pub(super) fn logits(&mut self, expected: &Expected, what: &str, got: &[f32], want: Option<Vec<f32>>) {
         let Some(want) = want else { return };
         match max_difference(got, &want) {
             Ok(d) => {
@@ -131,16 +138,21 @@ impl Report {
             .chain(layers)
             .chain(std::iter::once(("final_norm".to_string(), &run.final_norm)));
         for (name, got) in states {
-            let Some(want) = expected.floats(&format!("hidden.mid.{name}")) else { continue };
-            match max_difference(got, &want) {
-                Ok(d) => {
-                    self.max_hidden = Some(self.max_hidden.unwrap_or(0.0).max(d));
-                    if expected.exact() && d > BUDGET {
-                        self.misses.push(format!("{name} differs by {d:.1e}"));
-                    }
+            let Some(want) = expected.first_stream(&format!("hidden.mid.{name}")) else { continue };
+            self.state(expected, &name, got, &want);
+        }
+    }
+
+    /// One hidden state.
+    pub(super) fn state(&mut self, expected: &Expected, name: &str, got: &[f32], want: &[f32]) {
+        match max_difference(got, want) {
+            Ok(d) => {
+                self.max_hidden = Some(self.max_hidden.unwrap_or(0.0).max(d));
+                if expected.exact() && d > BUDGET {
+                    self.misses.push(format!("{name} differs by {d:.1e}"));
                 }
-                Err(e) => self.misses.push(format!("{name}: {e}")),
             }
+            Err(e) => self.misses.push(format!("{name}: {e}")),
         }
     }
 
@@ -148,7 +160,11 @@ impl Report {
         let Some(want) = want else { return };
         self.kl = mean_kl(want, got, vocab);
         self.peer_kl = expected.peer_kl.filter(|_| !expected.exact());
-        let limit = KL_FLOOR.max(2.0 * self.peer_kl.unwrap_or(0.0));
+        let limit = match self.peer_kl {
+            Some(peer) => KL_FLOOR.max(2.0 * peer),
+            None if expected.exact() => KL_FLOOR,
+            None => KL_WITHOUT_PEER,
+        };
         if self.kl.is_nan() || self.kl > limit {
             self.misses.push(format!("KL {:.1e} is over {limit:.1e}", self.kl));
         }
@@ -170,10 +186,15 @@ impl Report {
     /// Exact files go on with their own tokens, up to the first step whose margin is below the budget. Quantised ones
     /// are given the reference's token after each step, so that one near tie does not hide the rest; their count is
     /// shown beside llama.cpp's.
-    fn greedy(&mut self, expected: &Expected, mut session: Session) -> Result<(), Failure> {
-        let (Some(tokens), Some(margins)) =
-            (expected.long_ints("greedy.tokens"), expected.long_floats("greedy.margins"))
-        else {
+    pub(super) fn greedy(
+        &mut self,
+        expected: &Expected,
+        mut session: Session,
+        name: &str,
+    ) -> Result<(), Failure> {
+        let tokens = expected.long_ints(&format!("{name}.tokens"));
+        let margins = expected.long_floats(&format!("{name}.margins"));
+        let (Some(tokens), Some(margins)) = (tokens, margins) else {
             return Ok(());
         };
         let near_tie = margins.iter().position(|&m| m < BUDGET).filter(|_| expected.exact());
@@ -184,12 +205,12 @@ impl Report {
             if i64::from(token) == got as i64 {
                 same += 1;
             } else if expected.exact() {
-                self.misses.push(format!("greedy token {step}: {got} instead of {token}"));
+                self.misses.push(format!("{name} token {step}: {got} instead of {token}"));
                 break;
             }
             session.prefill(&[TokenId(u32::try_from(token)?)])?;
         }
-        self.greedy = (same, compared);
+        self.greedy = (self.greedy.0 + same, self.greedy.1 + compared);
         self.peer_greedy = expected.peer_greedy;
         Ok(())
     }
@@ -204,7 +225,7 @@ fn argmax(row: &[f32]) -> (usize, f32) {
 }
 
 /// The largest absolute difference; a value that is not a number counts as infinitely far off.
-fn max_difference(got: &[f32], want: &[f32]) -> Result<f32, String> {
+pub(super) fn max_difference(got: &[f32], want: &[f32]) -> Result<f32, String> {
     if got.len() != want.len() {
         return Err(format!("{} values, the reference has {}", got.len(), want.len()));
     }
@@ -265,6 +286,10 @@ mod tests {
         let run = Run { embed: vec![0.0; 2], layers: vec![vec![0.0, 1.0]], ..Run::default() };
         r.hidden(&exact, &run);
         assert_eq!(r.misses, ["layer00 differs by 1.0e0"]);
+        let mut r = Report::default();
+        let half = Run { embed: vec![0.0], layers: vec![vec![0.0; 2]], ..Run::default() };
+        r.hidden(&exact, &half);
+        assert_eq!(r.misses, ["embed: 1 values, the reference has 2"], "half of the positions");
 
         let mut r = Report::default();
         r.kl(&exact, &[0.0, 0.1], Some(&[0.0, 0.0]), 2);

@@ -532,6 +532,12 @@ def _uniffi_check_api_checksums(lib):
         raise InternalError("UniFFI API checksum mismatch: try cleaning and rebuilding your project")
     if lib.uniffi_siskin_bindings_checksum_func_version() != 37630:
         raise InternalError("UniFFI API checksum mismatch: try cleaning and rebuilding your project")
+    if lib.uniffi_siskin_bindings_checksum_method_embedder_cancel() != 19293:
+        raise InternalError("UniFFI API checksum mismatch: try cleaning and rebuilding your project")
+    if lib.uniffi_siskin_bindings_checksum_method_embedder_dimensions() != 20839:
+        raise InternalError("UniFFI API checksum mismatch: try cleaning and rebuilding your project")
+    if lib.uniffi_siskin_bindings_checksum_method_embedder_embed() != 12705:
+        raise InternalError("UniFFI API checksum mismatch: try cleaning and rebuilding your project")
     if lib.uniffi_siskin_bindings_checksum_method_job_cancel() != 39654:
         raise InternalError("UniFFI API checksum mismatch: try cleaning and rebuilding your project")
     if lib.uniffi_siskin_bindings_checksum_method_job_next_batch() != 58730:
@@ -548,6 +554,10 @@ def _uniffi_check_api_checksums(lib):
         raise InternalError("UniFFI API checksum mismatch: try cleaning and rebuilding your project")
     if lib.uniffi_siskin_bindings_checksum_method_model_detokenize() != 39750:
         raise InternalError("UniFFI API checksum mismatch: try cleaning and rebuilding your project")
+    if lib.uniffi_siskin_bindings_checksum_method_model_embedder() != 36277:
+        raise InternalError("UniFFI API checksum mismatch: try cleaning and rebuilding your project")
+    if lib.uniffi_siskin_bindings_checksum_method_model_fills_in() != 14944:
+        raise InternalError("UniFFI API checksum mismatch: try cleaning and rebuilding your project")
     if lib.uniffi_siskin_bindings_checksum_method_model_fit() != 55342:
         raise InternalError("UniFFI API checksum mismatch: try cleaning and rebuilding your project")
     if lib.uniffi_siskin_bindings_checksum_method_model_info() != 43413:
@@ -555,6 +565,8 @@ def _uniffi_check_api_checksums(lib):
     if lib.uniffi_siskin_bindings_checksum_method_model_metadata() != 2563:
         raise InternalError("UniFFI API checksum mismatch: try cleaning and rebuilding your project")
     if lib.uniffi_siskin_bindings_checksum_method_model_metadata_keys() != 53258:
+        raise InternalError("UniFFI API checksum mismatch: try cleaning and rebuilding your project")
+    if lib.uniffi_siskin_bindings_checksum_method_model_moderator() != 30697:
         raise InternalError("UniFFI API checksum mismatch: try cleaning and rebuilding your project")
     if lib.uniffi_siskin_bindings_checksum_method_model_relieve() != 56548:
         raise InternalError("UniFFI API checksum mismatch: try cleaning and rebuilding your project")
@@ -576,11 +588,25 @@ def _uniffi_check_api_checksums(lib):
         raise InternalError("UniFFI API checksum mismatch: try cleaning and rebuilding your project")
     if lib.uniffi_siskin_bindings_checksum_method_model_tokenize() != 12074:
         raise InternalError("UniFFI API checksum mismatch: try cleaning and rebuilding your project")
+    if lib.uniffi_siskin_bindings_checksum_method_model_vision() != 61971:
+        raise InternalError("UniFFI API checksum mismatch: try cleaning and rebuilding your project")
+    if lib.uniffi_siskin_bindings_checksum_method_model_vision_bytes() != 57412:
+        raise InternalError("UniFFI API checksum mismatch: try cleaning and rebuilding your project")
+    if lib.uniffi_siskin_bindings_checksum_method_model_vision_fd() != 50384:
+        raise InternalError("UniFFI API checksum mismatch: try cleaning and rebuilding your project")
     if lib.uniffi_siskin_bindings_checksum_constructor_model_open() != 6015:
         raise InternalError("UniFFI API checksum mismatch: try cleaning and rebuilding your project")
     if lib.uniffi_siskin_bindings_checksum_constructor_model_open_bytes() != 46403:
         raise InternalError("UniFFI API checksum mismatch: try cleaning and rebuilding your project")
     if lib.uniffi_siskin_bindings_checksum_constructor_model_open_fd() != 1776:
+        raise InternalError("UniFFI API checksum mismatch: try cleaning and rebuilding your project")
+    if lib.uniffi_siskin_bindings_checksum_method_moderator_cancel() != 34249:
+        raise InternalError("UniFFI API checksum mismatch: try cleaning and rebuilding your project")
+    if lib.uniffi_siskin_bindings_checksum_method_moderator_moderate() != 16240:
+        raise InternalError("UniFFI API checksum mismatch: try cleaning and rebuilding your project")
+    if lib.uniffi_siskin_bindings_checksum_method_picture_images() != 38542:
+        raise InternalError("UniFFI API checksum mismatch: try cleaning and rebuilding your project")
+    if lib.uniffi_siskin_bindings_checksum_method_session_fim() != 6019:
         raise InternalError("UniFFI API checksum mismatch: try cleaning and rebuilding your project")
     if lib.uniffi_siskin_bindings_checksum_method_session_fit() != 33236:
         raise InternalError("UniFFI API checksum mismatch: try cleaning and rebuilding your project")
@@ -597,6 +623,14 @@ def _uniffi_check_api_checksums(lib):
     if lib.uniffi_siskin_bindings_checksum_method_session_truncate() != 17292:
         raise InternalError("UniFFI API checksum mismatch: try cleaning and rebuilding your project")
     if lib.uniffi_siskin_bindings_checksum_constructor_session_new() != 64392:
+        raise InternalError("UniFFI API checksum mismatch: try cleaning and rebuilding your project")
+    if lib.uniffi_siskin_bindings_checksum_method_vision_info() != 7425:
+        raise InternalError("UniFFI API checksum mismatch: try cleaning and rebuilding your project")
+    if lib.uniffi_siskin_bindings_checksum_method_vision_pan_and_scan() != 51445:
+        raise InternalError("UniFFI API checksum mismatch: try cleaning and rebuilding your project")
+    if lib.uniffi_siskin_bindings_checksum_method_vision_picture_file() != 56358:
+        raise InternalError("UniFFI API checksum mismatch: try cleaning and rebuilding your project")
+    if lib.uniffi_siskin_bindings_checksum_method_vision_picture_rgb() != 26576:
         raise InternalError("UniFFI API checksum mismatch: try cleaning and rebuilding your project")
 
 # A ctypes library to expose the extern-C FFI definitions.
@@ -639,6 +673,15 @@ _UniffiLib.uniffi_siskin_bindings_checksum_func_thermal_from_apple.restype = cty
 _UniffiLib.uniffi_siskin_bindings_checksum_func_version.argtypes = (
 )
 _UniffiLib.uniffi_siskin_bindings_checksum_func_version.restype = ctypes.c_uint16
+_UniffiLib.uniffi_siskin_bindings_checksum_method_embedder_cancel.argtypes = (
+)
+_UniffiLib.uniffi_siskin_bindings_checksum_method_embedder_cancel.restype = ctypes.c_uint16
+_UniffiLib.uniffi_siskin_bindings_checksum_method_embedder_dimensions.argtypes = (
+)
+_UniffiLib.uniffi_siskin_bindings_checksum_method_embedder_dimensions.restype = ctypes.c_uint16
+_UniffiLib.uniffi_siskin_bindings_checksum_method_embedder_embed.argtypes = (
+)
+_UniffiLib.uniffi_siskin_bindings_checksum_method_embedder_embed.restype = ctypes.c_uint16
 _UniffiLib.uniffi_siskin_bindings_checksum_method_job_cancel.argtypes = (
 )
 _UniffiLib.uniffi_siskin_bindings_checksum_method_job_cancel.restype = ctypes.c_uint16
@@ -663,6 +706,12 @@ _UniffiLib.uniffi_siskin_bindings_checksum_method_model_conversation.restype = c
 _UniffiLib.uniffi_siskin_bindings_checksum_method_model_detokenize.argtypes = (
 )
 _UniffiLib.uniffi_siskin_bindings_checksum_method_model_detokenize.restype = ctypes.c_uint16
+_UniffiLib.uniffi_siskin_bindings_checksum_method_model_embedder.argtypes = (
+)
+_UniffiLib.uniffi_siskin_bindings_checksum_method_model_embedder.restype = ctypes.c_uint16
+_UniffiLib.uniffi_siskin_bindings_checksum_method_model_fills_in.argtypes = (
+)
+_UniffiLib.uniffi_siskin_bindings_checksum_method_model_fills_in.restype = ctypes.c_uint16
 _UniffiLib.uniffi_siskin_bindings_checksum_method_model_fit.argtypes = (
 )
 _UniffiLib.uniffi_siskin_bindings_checksum_method_model_fit.restype = ctypes.c_uint16
@@ -675,6 +724,9 @@ _UniffiLib.uniffi_siskin_bindings_checksum_method_model_metadata.restype = ctype
 _UniffiLib.uniffi_siskin_bindings_checksum_method_model_metadata_keys.argtypes = (
 )
 _UniffiLib.uniffi_siskin_bindings_checksum_method_model_metadata_keys.restype = ctypes.c_uint16
+_UniffiLib.uniffi_siskin_bindings_checksum_method_model_moderator.argtypes = (
+)
+_UniffiLib.uniffi_siskin_bindings_checksum_method_model_moderator.restype = ctypes.c_uint16
 _UniffiLib.uniffi_siskin_bindings_checksum_method_model_relieve.argtypes = (
 )
 _UniffiLib.uniffi_siskin_bindings_checksum_method_model_relieve.restype = ctypes.c_uint16
@@ -705,6 +757,15 @@ _UniffiLib.uniffi_siskin_bindings_checksum_method_model_token_text.restype = cty
 _UniffiLib.uniffi_siskin_bindings_checksum_method_model_tokenize.argtypes = (
 )
 _UniffiLib.uniffi_siskin_bindings_checksum_method_model_tokenize.restype = ctypes.c_uint16
+_UniffiLib.uniffi_siskin_bindings_checksum_method_model_vision.argtypes = (
+)
+_UniffiLib.uniffi_siskin_bindings_checksum_method_model_vision.restype = ctypes.c_uint16
+_UniffiLib.uniffi_siskin_bindings_checksum_method_model_vision_bytes.argtypes = (
+)
+_UniffiLib.uniffi_siskin_bindings_checksum_method_model_vision_bytes.restype = ctypes.c_uint16
+_UniffiLib.uniffi_siskin_bindings_checksum_method_model_vision_fd.argtypes = (
+)
+_UniffiLib.uniffi_siskin_bindings_checksum_method_model_vision_fd.restype = ctypes.c_uint16
 _UniffiLib.uniffi_siskin_bindings_checksum_constructor_model_open.argtypes = (
 )
 _UniffiLib.uniffi_siskin_bindings_checksum_constructor_model_open.restype = ctypes.c_uint16
@@ -714,6 +775,18 @@ _UniffiLib.uniffi_siskin_bindings_checksum_constructor_model_open_bytes.restype 
 _UniffiLib.uniffi_siskin_bindings_checksum_constructor_model_open_fd.argtypes = (
 )
 _UniffiLib.uniffi_siskin_bindings_checksum_constructor_model_open_fd.restype = ctypes.c_uint16
+_UniffiLib.uniffi_siskin_bindings_checksum_method_moderator_cancel.argtypes = (
+)
+_UniffiLib.uniffi_siskin_bindings_checksum_method_moderator_cancel.restype = ctypes.c_uint16
+_UniffiLib.uniffi_siskin_bindings_checksum_method_moderator_moderate.argtypes = (
+)
+_UniffiLib.uniffi_siskin_bindings_checksum_method_moderator_moderate.restype = ctypes.c_uint16
+_UniffiLib.uniffi_siskin_bindings_checksum_method_picture_images.argtypes = (
+)
+_UniffiLib.uniffi_siskin_bindings_checksum_method_picture_images.restype = ctypes.c_uint16
+_UniffiLib.uniffi_siskin_bindings_checksum_method_session_fim.argtypes = (
+)
+_UniffiLib.uniffi_siskin_bindings_checksum_method_session_fim.restype = ctypes.c_uint16
 _UniffiLib.uniffi_siskin_bindings_checksum_method_session_fit.argtypes = (
 )
 _UniffiLib.uniffi_siskin_bindings_checksum_method_session_fit.restype = ctypes.c_uint16
@@ -738,6 +811,18 @@ _UniffiLib.uniffi_siskin_bindings_checksum_method_session_truncate.restype = cty
 _UniffiLib.uniffi_siskin_bindings_checksum_constructor_session_new.argtypes = (
 )
 _UniffiLib.uniffi_siskin_bindings_checksum_constructor_session_new.restype = ctypes.c_uint16
+_UniffiLib.uniffi_siskin_bindings_checksum_method_vision_info.argtypes = (
+)
+_UniffiLib.uniffi_siskin_bindings_checksum_method_vision_info.restype = ctypes.c_uint16
+_UniffiLib.uniffi_siskin_bindings_checksum_method_vision_pan_and_scan.argtypes = (
+)
+_UniffiLib.uniffi_siskin_bindings_checksum_method_vision_pan_and_scan.restype = ctypes.c_uint16
+_UniffiLib.uniffi_siskin_bindings_checksum_method_vision_picture_file.argtypes = (
+)
+_UniffiLib.uniffi_siskin_bindings_checksum_method_vision_picture_file.restype = ctypes.c_uint16
+_UniffiLib.uniffi_siskin_bindings_checksum_method_vision_picture_rgb.argtypes = (
+)
+_UniffiLib.uniffi_siskin_bindings_checksum_method_vision_picture_rgb.restype = ctypes.c_uint16
 _UniffiLib.uniffi_siskin_bindings_fn_func_pressure_from_android.argtypes = (
     ctypes.c_int32,
     ctypes.POINTER(_UniffiRustCallStatus),
@@ -757,6 +842,22 @@ _UniffiLib.uniffi_siskin_bindings_fn_func_version.argtypes = (
     ctypes.POINTER(_UniffiRustCallStatus),
 )
 _UniffiLib.uniffi_siskin_bindings_fn_func_version.restype = _UniffiRustBuffer
+_UniffiLib.uniffi_siskin_bindings_fn_method_embedder_cancel.argtypes = (
+    ctypes.c_uint64,
+    ctypes.POINTER(_UniffiRustCallStatus),
+)
+_UniffiLib.uniffi_siskin_bindings_fn_method_embedder_cancel.restype = None
+_UniffiLib.uniffi_siskin_bindings_fn_method_embedder_dimensions.argtypes = (
+    ctypes.c_uint64,
+    ctypes.POINTER(_UniffiRustCallStatus),
+)
+_UniffiLib.uniffi_siskin_bindings_fn_method_embedder_dimensions.restype = ctypes.c_uint64
+_UniffiLib.uniffi_siskin_bindings_fn_method_embedder_embed.argtypes = (
+    ctypes.c_uint64,
+    _UniffiRustBuffer,
+    ctypes.POINTER(_UniffiRustCallStatus),
+)
+_UniffiLib.uniffi_siskin_bindings_fn_method_embedder_embed.restype = _UniffiRustBuffer
 _UniffiLib.uniffi_siskin_bindings_fn_method_job_cancel.argtypes = (
     ctypes.c_uint64,
     ctypes.POINTER(_UniffiRustCallStatus),
@@ -804,6 +905,17 @@ _UniffiLib.uniffi_siskin_bindings_fn_method_model_detokenize.argtypes = (
     ctypes.POINTER(_UniffiRustCallStatus),
 )
 _UniffiLib.uniffi_siskin_bindings_fn_method_model_detokenize.restype = _UniffiRustBuffer
+_UniffiLib.uniffi_siskin_bindings_fn_method_model_embedder.argtypes = (
+    ctypes.c_uint64,
+    _UniffiRustBuffer,
+    ctypes.POINTER(_UniffiRustCallStatus),
+)
+_UniffiLib.uniffi_siskin_bindings_fn_method_model_embedder.restype = ctypes.c_uint64
+_UniffiLib.uniffi_siskin_bindings_fn_method_model_fills_in.argtypes = (
+    ctypes.c_uint64,
+    ctypes.POINTER(_UniffiRustCallStatus),
+)
+_UniffiLib.uniffi_siskin_bindings_fn_method_model_fills_in.restype = ctypes.c_int8
 _UniffiLib.uniffi_siskin_bindings_fn_method_model_fit.argtypes = (
     ctypes.c_uint64,
     _UniffiRustBuffer,
@@ -826,6 +938,12 @@ _UniffiLib.uniffi_siskin_bindings_fn_method_model_metadata_keys.argtypes = (
     ctypes.POINTER(_UniffiRustCallStatus),
 )
 _UniffiLib.uniffi_siskin_bindings_fn_method_model_metadata_keys.restype = _UniffiRustBuffer
+_UniffiLib.uniffi_siskin_bindings_fn_method_model_moderator.argtypes = (
+    ctypes.c_uint64,
+    _UniffiRustBuffer,
+    ctypes.POINTER(_UniffiRustCallStatus),
+)
+_UniffiLib.uniffi_siskin_bindings_fn_method_model_moderator.restype = ctypes.c_uint64
 _UniffiLib.uniffi_siskin_bindings_fn_method_model_relieve.argtypes = (
     ctypes.c_uint64,
     _UniffiRustBuffer,
@@ -889,6 +1007,26 @@ _UniffiLib.uniffi_siskin_bindings_fn_method_model_tokenize.argtypes = (
     ctypes.POINTER(_UniffiRustCallStatus),
 )
 _UniffiLib.uniffi_siskin_bindings_fn_method_model_tokenize.restype = _UniffiRustBuffer
+_UniffiLib.uniffi_siskin_bindings_fn_method_model_vision.argtypes = (
+    ctypes.c_uint64,
+    _UniffiRustBuffer,
+    ctypes.POINTER(_UniffiRustCallStatus),
+)
+_UniffiLib.uniffi_siskin_bindings_fn_method_model_vision.restype = ctypes.c_uint64
+_UniffiLib.uniffi_siskin_bindings_fn_method_model_vision_bytes.argtypes = (
+    ctypes.c_uint64,
+    _UniffiRustBuffer,
+    ctypes.POINTER(_UniffiRustCallStatus),
+)
+_UniffiLib.uniffi_siskin_bindings_fn_method_model_vision_bytes.restype = ctypes.c_uint64
+_UniffiLib.uniffi_siskin_bindings_fn_method_model_vision_fd.argtypes = (
+    ctypes.c_uint64,
+    ctypes.c_int32,
+    ctypes.c_uint64,
+    ctypes.c_uint64,
+    ctypes.POINTER(_UniffiRustCallStatus),
+)
+_UniffiLib.uniffi_siskin_bindings_fn_method_model_vision_fd.restype = ctypes.c_uint64
 _UniffiLib.uniffi_siskin_bindings_fn_constructor_model_open.argtypes = (
     _UniffiRustBuffer,
     _UniffiRustBuffer,
@@ -909,6 +1047,48 @@ _UniffiLib.uniffi_siskin_bindings_fn_constructor_model_open_fd.argtypes = (
     ctypes.POINTER(_UniffiRustCallStatus),
 )
 _UniffiLib.uniffi_siskin_bindings_fn_constructor_model_open_fd.restype = ctypes.c_uint64
+_UniffiLib.uniffi_siskin_bindings_fn_method_moderator_cancel.argtypes = (
+    ctypes.c_uint64,
+    ctypes.POINTER(_UniffiRustCallStatus),
+)
+_UniffiLib.uniffi_siskin_bindings_fn_method_moderator_cancel.restype = None
+_UniffiLib.uniffi_siskin_bindings_fn_method_moderator_moderate.argtypes = (
+    ctypes.c_uint64,
+    _UniffiRustBuffer,
+    _UniffiRustBuffer,
+    _UniffiRustBuffer,
+    ctypes.POINTER(_UniffiRustCallStatus),
+)
+_UniffiLib.uniffi_siskin_bindings_fn_method_moderator_moderate.restype = _UniffiRustBuffer
+_UniffiLib.uniffi_siskin_bindings_fn_method_picture_images.argtypes = (
+    ctypes.c_uint64,
+    ctypes.POINTER(_UniffiRustCallStatus),
+)
+_UniffiLib.uniffi_siskin_bindings_fn_method_picture_images.restype = ctypes.c_uint64
+_UniffiLib.uniffi_siskin_bindings_fn_method_picture_uniffi_trait_eq_eq.argtypes = (
+    ctypes.c_uint64,
+    ctypes.c_uint64,
+    ctypes.POINTER(_UniffiRustCallStatus),
+)
+_UniffiLib.uniffi_siskin_bindings_fn_method_picture_uniffi_trait_eq_eq.restype = ctypes.c_int8
+_UniffiLib.uniffi_siskin_bindings_fn_method_picture_uniffi_trait_eq_ne.argtypes = (
+    ctypes.c_uint64,
+    ctypes.c_uint64,
+    ctypes.POINTER(_UniffiRustCallStatus),
+)
+_UniffiLib.uniffi_siskin_bindings_fn_method_picture_uniffi_trait_eq_ne.restype = ctypes.c_int8
+_UniffiLib.uniffi_siskin_bindings_fn_method_picture_uniffi_trait_hash.argtypes = (
+    ctypes.c_uint64,
+    ctypes.POINTER(_UniffiRustCallStatus),
+)
+_UniffiLib.uniffi_siskin_bindings_fn_method_picture_uniffi_trait_hash.restype = ctypes.c_uint64
+_UniffiLib.uniffi_siskin_bindings_fn_method_session_fim.argtypes = (
+    ctypes.c_uint64,
+    _UniffiRustBuffer,
+    _UniffiRustBuffer,
+    ctypes.POINTER(_UniffiRustCallStatus),
+)
+_UniffiLib.uniffi_siskin_bindings_fn_method_session_fim.restype = _UniffiRustBuffer
 _UniffiLib.uniffi_siskin_bindings_fn_method_session_fit.argtypes = (
     ctypes.c_uint64,
     ctypes.POINTER(_UniffiRustCallStatus),
@@ -953,6 +1133,42 @@ _UniffiLib.uniffi_siskin_bindings_fn_constructor_session_new.argtypes = (
     ctypes.POINTER(_UniffiRustCallStatus),
 )
 _UniffiLib.uniffi_siskin_bindings_fn_constructor_session_new.restype = ctypes.c_uint64
+_UniffiLib.uniffi_siskin_bindings_fn_method_vision_info.argtypes = (
+    ctypes.c_uint64,
+    ctypes.POINTER(_UniffiRustCallStatus),
+)
+_UniffiLib.uniffi_siskin_bindings_fn_method_vision_info.restype = _UniffiRustBuffer
+_UniffiLib.uniffi_siskin_bindings_fn_method_vision_pan_and_scan.argtypes = (
+    ctypes.c_uint64,
+    ctypes.POINTER(_UniffiRustCallStatus),
+)
+_UniffiLib.uniffi_siskin_bindings_fn_method_vision_pan_and_scan.restype = _UniffiRustBuffer
+_UniffiLib.uniffi_siskin_bindings_fn_method_vision_picture_file.argtypes = (
+    ctypes.c_uint64,
+    _UniffiRustBuffer,
+    _UniffiRustBuffer,
+    ctypes.POINTER(_UniffiRustCallStatus),
+)
+_UniffiLib.uniffi_siskin_bindings_fn_method_vision_picture_file.restype = ctypes.c_uint64
+_UniffiLib.uniffi_siskin_bindings_fn_method_vision_picture_rgb.argtypes = (
+    ctypes.c_uint64,
+    ctypes.c_uint32,
+    ctypes.c_uint32,
+    _UniffiRustBuffer,
+    _UniffiRustBuffer,
+    ctypes.POINTER(_UniffiRustCallStatus),
+)
+_UniffiLib.uniffi_siskin_bindings_fn_method_vision_picture_rgb.restype = ctypes.c_uint64
+_UniffiLib.uniffi_siskin_bindings_fn_clone_embedder.argtypes = (
+    ctypes.c_uint64,
+    ctypes.POINTER(_UniffiRustCallStatus),
+)
+_UniffiLib.uniffi_siskin_bindings_fn_clone_embedder.restype = ctypes.c_uint64
+_UniffiLib.uniffi_siskin_bindings_fn_free_embedder.argtypes = (
+    ctypes.c_uint64,
+    ctypes.POINTER(_UniffiRustCallStatus),
+)
+_UniffiLib.uniffi_siskin_bindings_fn_free_embedder.restype = None
 _UniffiLib.uniffi_siskin_bindings_fn_clone_job.argtypes = (
     ctypes.c_uint64,
     ctypes.POINTER(_UniffiRustCallStatus),
@@ -983,6 +1199,26 @@ _UniffiLib.uniffi_siskin_bindings_fn_free_model.argtypes = (
     ctypes.POINTER(_UniffiRustCallStatus),
 )
 _UniffiLib.uniffi_siskin_bindings_fn_free_model.restype = None
+_UniffiLib.uniffi_siskin_bindings_fn_clone_moderator.argtypes = (
+    ctypes.c_uint64,
+    ctypes.POINTER(_UniffiRustCallStatus),
+)
+_UniffiLib.uniffi_siskin_bindings_fn_clone_moderator.restype = ctypes.c_uint64
+_UniffiLib.uniffi_siskin_bindings_fn_free_moderator.argtypes = (
+    ctypes.c_uint64,
+    ctypes.POINTER(_UniffiRustCallStatus),
+)
+_UniffiLib.uniffi_siskin_bindings_fn_free_moderator.restype = None
+_UniffiLib.uniffi_siskin_bindings_fn_clone_picture.argtypes = (
+    ctypes.c_uint64,
+    ctypes.POINTER(_UniffiRustCallStatus),
+)
+_UniffiLib.uniffi_siskin_bindings_fn_clone_picture.restype = ctypes.c_uint64
+_UniffiLib.uniffi_siskin_bindings_fn_free_picture.argtypes = (
+    ctypes.c_uint64,
+    ctypes.POINTER(_UniffiRustCallStatus),
+)
+_UniffiLib.uniffi_siskin_bindings_fn_free_picture.restype = None
 _UniffiLib.uniffi_siskin_bindings_fn_clone_session.argtypes = (
     ctypes.c_uint64,
     ctypes.POINTER(_UniffiRustCallStatus),
@@ -993,6 +1229,16 @@ _UniffiLib.uniffi_siskin_bindings_fn_free_session.argtypes = (
     ctypes.POINTER(_UniffiRustCallStatus),
 )
 _UniffiLib.uniffi_siskin_bindings_fn_free_session.restype = None
+_UniffiLib.uniffi_siskin_bindings_fn_clone_vision.argtypes = (
+    ctypes.c_uint64,
+    ctypes.POINTER(_UniffiRustCallStatus),
+)
+_UniffiLib.uniffi_siskin_bindings_fn_clone_vision.restype = ctypes.c_uint64
+_UniffiLib.uniffi_siskin_bindings_fn_free_vision.argtypes = (
+    ctypes.c_uint64,
+    ctypes.POINTER(_UniffiRustCallStatus),
+)
+_UniffiLib.uniffi_siskin_bindings_fn_free_vision.restype = None
 _UNIFFI_CALLBACK_INTERFACE_SISKIN_LOG_SINK_METHOD0 = ctypes.CFUNCTYPE(None,ctypes.c_uint64,_UniffiRustBuffer,_UniffiRustBuffer,ctypes.c_void_p,
     ctypes.POINTER(_UniffiRustCallStatus),
 )
@@ -1019,111 +1265,71 @@ _uniffi_check_contract_api_version(_UniffiLib)
 # Public interface members begin here.
 
 
-class _UniffiFfiConverterUInt64(_UniffiConverterPrimitiveInt):
-    CLASS_NAME = "u64"
-    VALUE_MIN = 0
-    VALUE_MAX = 2**64
 
-    @staticmethod
-    def read(buf):
-        return buf.read_u64()
 
-    @staticmethod
-    def write(value, buf):
-        buf.write_u64(value)
 
-@dataclass
-class Fit:
+
+
+class Pooling(enum.Enum):
     """
-    Memory that a session needs, in bytes.
+    How the states of a text's tokens become one.
 """
-    def __init__(self, *, context:int, batch:int, threads:int, mapped:int, kv_cache:int, buffers:int, tables:int, bytes_per_token:int, dirty:int, peak:int):
-        self.context = context
-        self.batch = batch
-        self.threads = threads
-        self.mapped = mapped
-        self.kv_cache = kv_cache
-        self.buffers = buffers
-        self.tables = tables
-        self.bytes_per_token = bytes_per_token
-        self.dirty = dirty
-        self.peak = peak
+
+    MEAN = 0
+    """
+    Their mean.
+"""
+
+    CLS = 1
+    """
+    The first token's.
+"""
+
+    LAST = 2
+    """
+    The last token's.
+"""
 
 
 
-
-    def __str__(self):
-        return "Fit(context={}, batch={}, threads={}, mapped={}, kv_cache={}, buffers={}, tables={}, bytes_per_token={}, dirty={}, peak={})".format(self.context, self.batch, self.threads, self.mapped, self.kv_cache, self.buffers, self.tables, self.bytes_per_token, self.dirty, self.peak)
-    def __eq__(self, other):
-        if self.context != other.context:
-            return False
-        if self.batch != other.batch:
-            return False
-        if self.threads != other.threads:
-            return False
-        if self.mapped != other.mapped:
-            return False
-        if self.kv_cache != other.kv_cache:
-            return False
-        if self.buffers != other.buffers:
-            return False
-        if self.tables != other.tables:
-            return False
-        if self.bytes_per_token != other.bytes_per_token:
-            return False
-        if self.dirty != other.dirty:
-            return False
-        if self.peak != other.peak:
-            return False
-        return True
-
-class _UniffiFfiConverterTypeFit(_UniffiConverterRustBuffer):
+class _UniffiFfiConverterTypePooling(_UniffiConverterRustBuffer):
     @staticmethod
     def read(buf):
-        return Fit(
-            context=_UniffiFfiConverterUInt64.read(buf),
-            batch=_UniffiFfiConverterUInt64.read(buf),
-            threads=_UniffiFfiConverterUInt64.read(buf),
-            mapped=_UniffiFfiConverterUInt64.read(buf),
-            kv_cache=_UniffiFfiConverterUInt64.read(buf),
-            buffers=_UniffiFfiConverterUInt64.read(buf),
-            tables=_UniffiFfiConverterUInt64.read(buf),
-            bytes_per_token=_UniffiFfiConverterUInt64.read(buf),
-            dirty=_UniffiFfiConverterUInt64.read(buf),
-            peak=_UniffiFfiConverterUInt64.read(buf),
-        )
+        variant = buf.read_i32()
+        if variant == 1:
+            return Pooling.MEAN
+        if variant == 2:
+            return Pooling.CLS
+        if variant == 3:
+            return Pooling.LAST
+        raise InternalError("Raw enum value doesn't match any cases")
 
     @staticmethod
     def check_lower(value):
-        _UniffiFfiConverterUInt64.check_lower(value.context)
-        _UniffiFfiConverterUInt64.check_lower(value.batch)
-        _UniffiFfiConverterUInt64.check_lower(value.threads)
-        _UniffiFfiConverterUInt64.check_lower(value.mapped)
-        _UniffiFfiConverterUInt64.check_lower(value.kv_cache)
-        _UniffiFfiConverterUInt64.check_lower(value.buffers)
-        _UniffiFfiConverterUInt64.check_lower(value.tables)
-        _UniffiFfiConverterUInt64.check_lower(value.bytes_per_token)
-        _UniffiFfiConverterUInt64.check_lower(value.dirty)
-        _UniffiFfiConverterUInt64.check_lower(value.peak)
+        if value == Pooling.MEAN:
+            return
+        if value == Pooling.CLS:
+            return
+        if value == Pooling.LAST:
+            return
+        raise ValueError(value)
 
     @staticmethod
     def write(value, buf):
-        _UniffiFfiConverterUInt64.write(value.context, buf)
-        _UniffiFfiConverterUInt64.write(value.batch, buf)
-        _UniffiFfiConverterUInt64.write(value.threads, buf)
-        _UniffiFfiConverterUInt64.write(value.mapped, buf)
-        _UniffiFfiConverterUInt64.write(value.kv_cache, buf)
-        _UniffiFfiConverterUInt64.write(value.buffers, buf)
-        _UniffiFfiConverterUInt64.write(value.tables, buf)
-        _UniffiFfiConverterUInt64.write(value.bytes_per_token, buf)
-        _UniffiFfiConverterUInt64.write(value.dirty, buf)
-        _UniffiFfiConverterUInt64.write(value.peak, buf)
+        if value == Pooling.MEAN:
+            buf.write_i32(1)
+        if value == Pooling.CLS:
+            buf.write_i32(2)
+        if value == Pooling.LAST:
+            buf.write_i32(3)
 
-class _UniffiFfiConverterOptionalUInt64(_UniffiConverterRustBuffer):
+
+
+class _UniffiFfiConverterOptionalTypePooling(_UniffiConverterRustBuffer):
     @classmethod
     def check_lower(cls, value):
         if value is not None:
-            _UniffiFfiConverterUInt64.check_lower(value)
+            _UniffiFfiConverterTypePooling.check_lower(value)
 
     @classmethod
     def write(cls, value, buf):
@@ -1132,7 +1338,7 @@ class _UniffiFfiConverterOptionalUInt64(_UniffiConverterRustBuffer):
             return
 
         buf.write_u8(1)
-        _UniffiFfiConverterUInt64.write(value, buf)
+        _UniffiFfiConverterTypePooling.write(value, buf)
 
     @classmethod
     def read(cls, buf):
@@ -1140,18 +1346,30 @@ class _UniffiFfiConverterOptionalUInt64(_UniffiConverterRustBuffer):
         if flag == 0:
             return None
         elif flag == 1:
-            return _UniffiFfiConverterUInt64.read(buf)
+            return _UniffiFfiConverterTypePooling.read(buf)
         else:
             raise InternalError("Unexpected flag byte for optional type")
 
-class _UniffiFfiConverterFloat32(_UniffiConverterPrimitiveFloat):
-    @staticmethod
-    def read(buf):
-        return buf.read_float()
+class _UniffiFfiConverterBoolean:
+    @classmethod
+    def check_lower(cls, value):
+        return not not value
+
+    @classmethod
+    def lower(cls, value):
+        return 1 if value else 0
 
     @staticmethod
-    def write(value, buf):
-        buf.write_float(value)
+    def lift(value):
+        return value != 0
+
+    @classmethod
+    def read(cls, buf):
+        return cls.lift(buf.read_u8())
+
+    @classmethod
+    def write(cls, value, buf):
+        buf.write_u8(value)
 
 class _UniffiFfiConverterUInt32(_UniffiConverterPrimitiveInt):
     CLASS_NAME = "u32"
@@ -1166,163 +1384,145 @@ class _UniffiFfiConverterUInt32(_UniffiConverterPrimitiveInt):
     def write(value, buf):
         buf.write_u32(value)
 
-@dataclass
-class TokenBias:
-    """
-    A token whose logit is changed.
-"""
-    def __init__(self, *, token:int, bias:float):
-        self.token = token
-        self.bias = bias
-
-
-
-
-    def __str__(self):
-        return "TokenBias(token={}, bias={})".format(self.token, self.bias)
-    def __eq__(self, other):
-        if self.token != other.token:
-            return False
-        if self.bias != other.bias:
-            return False
-        return True
-
-class _UniffiFfiConverterTypeTokenBias(_UniffiConverterRustBuffer):
-    @staticmethod
-    def read(buf):
-        return TokenBias(
-            token=_UniffiFfiConverterUInt32.read(buf),
-            bias=_UniffiFfiConverterFloat32.read(buf),
-        )
-
-    @staticmethod
-    def check_lower(value):
-        _UniffiFfiConverterUInt32.check_lower(value.token)
-        _UniffiFfiConverterFloat32.check_lower(value.bias)
-
-    @staticmethod
-    def write(value, buf):
-        _UniffiFfiConverterUInt32.write(value.token, buf)
-        _UniffiFfiConverterFloat32.write(value.bias, buf)
-
-class _UniffiFfiConverterSequenceTypeTokenBias(_UniffiConverterRustBuffer):
+class _UniffiFfiConverterOptionalUInt32(_UniffiConverterRustBuffer):
     @classmethod
     def check_lower(cls, value):
-        for item in value:
-            _UniffiFfiConverterTypeTokenBias.check_lower(item)
+        if value is not None:
+            _UniffiFfiConverterUInt32.check_lower(value)
 
     @classmethod
     def write(cls, value, buf):
-        items = len(value)
-        buf.write_i32(items)
-        for item in value:
-            _UniffiFfiConverterTypeTokenBias.write(item, buf)
+        if value is None:
+            buf.write_u8(0)
+            return
+
+        buf.write_u8(1)
+        _UniffiFfiConverterUInt32.write(value, buf)
 
     @classmethod
     def read(cls, buf):
-        count = buf.read_i32()
-        if count < 0:
-            raise InternalError("Unexpected negative sequence length")
-
-        return [
-            _UniffiFfiConverterTypeTokenBias.read(buf) for i in range(count)
-        ]
+        flag = buf.read_u8()
+        if flag == 0:
+            return None
+        elif flag == 1:
+            return _UniffiFfiConverterUInt32.read(buf)
+        else:
+            raise InternalError("Unexpected flag byte for optional type")
 
 @dataclass
-class SamplerConfig:
+class EmbedOptions:
     """
-    How tokens are chosen. The default samples moderately; a temperature of 0 always takes the most probable token.
+    How texts become vectors.
 """
-    def __init__(self, *, temperature:float = 0.8, top_k:int = 40, top_p:float = 0.95, min_p:float = 0.05, typical_p:float = 1.0, repeat_penalty:float = 1.0, frequency_penalty:float = 0.0, presence_penalty:float = 0.0, penalty_last_n:int = 64, logit_bias:typing.List[TokenBias] = _DEFAULT, seed:int = 0):
-        self.temperature = temperature
-        self.top_k = top_k
-        self.top_p = top_p
-        self.min_p = min_p
-        self.typical_p = typical_p
-        self.repeat_penalty = repeat_penalty
-        self.frequency_penalty = frequency_penalty
-        self.presence_penalty = presence_penalty
-        self.penalty_last_n = penalty_last_n
-        if logit_bias is _DEFAULT:
-            self.logit_bias = []
+    def __init__(self, *, pooling:typing.Optional[Pooling] = _DEFAULT, normalize:bool = True, dimensions:typing.Optional[int] = _DEFAULT, truncate:bool = False):
+        if pooling is _DEFAULT:
+            self.pooling = None
         else:
-            self.logit_bias = logit_bias
-        self.seed = seed
+            self.pooling = pooling
+        self.normalize = normalize
+        if dimensions is _DEFAULT:
+            self.dimensions = None
+        else:
+            self.dimensions = dimensions
+        self.truncate = truncate
 
 
 
 
     def __str__(self):
-        return "SamplerConfig(temperature={}, top_k={}, top_p={}, min_p={}, typical_p={}, repeat_penalty={}, frequency_penalty={}, presence_penalty={}, penalty_last_n={}, logit_bias={}, seed={})".format(self.temperature, self.top_k, self.top_p, self.min_p, self.typical_p, self.repeat_penalty, self.frequency_penalty, self.presence_penalty, self.penalty_last_n, self.logit_bias, self.seed)
+        return "EmbedOptions(pooling={}, normalize={}, dimensions={}, truncate={})".format(self.pooling, self.normalize, self.dimensions, self.truncate)
     def __eq__(self, other):
-        if self.temperature != other.temperature:
+        if self.pooling != other.pooling:
             return False
-        if self.top_k != other.top_k:
+        if self.normalize != other.normalize:
             return False
-        if self.top_p != other.top_p:
+        if self.dimensions != other.dimensions:
             return False
-        if self.min_p != other.min_p:
-            return False
-        if self.typical_p != other.typical_p:
-            return False
-        if self.repeat_penalty != other.repeat_penalty:
-            return False
-        if self.frequency_penalty != other.frequency_penalty:
-            return False
-        if self.presence_penalty != other.presence_penalty:
-            return False
-        if self.penalty_last_n != other.penalty_last_n:
-            return False
-        if self.logit_bias != other.logit_bias:
-            return False
-        if self.seed != other.seed:
+        if self.truncate != other.truncate:
             return False
         return True
 
-class _UniffiFfiConverterTypeSamplerConfig(_UniffiConverterRustBuffer):
+class _UniffiFfiConverterTypeEmbedOptions(_UniffiConverterRustBuffer):
     @staticmethod
     def read(buf):
-        return SamplerConfig(
-            temperature=_UniffiFfiConverterFloat32.read(buf),
-            top_k=_UniffiFfiConverterUInt32.read(buf),
-            top_p=_UniffiFfiConverterFloat32.read(buf),
-            min_p=_UniffiFfiConverterFloat32.read(buf),
-            typical_p=_UniffiFfiConverterFloat32.read(buf),
-            repeat_penalty=_UniffiFfiConverterFloat32.read(buf),
-            frequency_penalty=_UniffiFfiConverterFloat32.read(buf),
-            presence_penalty=_UniffiFfiConverterFloat32.read(buf),
-            penalty_last_n=_UniffiFfiConverterUInt32.read(buf),
-            logit_bias=_UniffiFfiConverterSequenceTypeTokenBias.read(buf),
-            seed=_UniffiFfiConverterUInt64.read(buf),
+        return EmbedOptions(
+            pooling=_UniffiFfiConverterOptionalTypePooling.read(buf),
+            normalize=_UniffiFfiConverterBoolean.read(buf),
+            dimensions=_UniffiFfiConverterOptionalUInt32.read(buf),
+            truncate=_UniffiFfiConverterBoolean.read(buf),
         )
 
     @staticmethod
     def check_lower(value):
-        _UniffiFfiConverterFloat32.check_lower(value.temperature)
-        _UniffiFfiConverterUInt32.check_lower(value.top_k)
-        _UniffiFfiConverterFloat32.check_lower(value.top_p)
-        _UniffiFfiConverterFloat32.check_lower(value.min_p)
-        _UniffiFfiConverterFloat32.check_lower(value.typical_p)
-        _UniffiFfiConverterFloat32.check_lower(value.repeat_penalty)
-        _UniffiFfiConverterFloat32.check_lower(value.frequency_penalty)
-        _UniffiFfiConverterFloat32.check_lower(value.presence_penalty)
-        _UniffiFfiConverterUInt32.check_lower(value.penalty_last_n)
-        _UniffiFfiConverterSequenceTypeTokenBias.check_lower(value.logit_bias)
-        _UniffiFfiConverterUInt64.check_lower(value.seed)
+        _UniffiFfiConverterOptionalTypePooling.check_lower(value.pooling)
+        _UniffiFfiConverterBoolean.check_lower(value.normalize)
+        _UniffiFfiConverterOptionalUInt32.check_lower(value.dimensions)
+        _UniffiFfiConverterBoolean.check_lower(value.truncate)
 
     @staticmethod
     def write(value, buf):
-        _UniffiFfiConverterFloat32.write(value.temperature, buf)
-        _UniffiFfiConverterUInt32.write(value.top_k, buf)
-        _UniffiFfiConverterFloat32.write(value.top_p, buf)
-        _UniffiFfiConverterFloat32.write(value.min_p, buf)
-        _UniffiFfiConverterFloat32.write(value.typical_p, buf)
-        _UniffiFfiConverterFloat32.write(value.repeat_penalty, buf)
-        _UniffiFfiConverterFloat32.write(value.frequency_penalty, buf)
-        _UniffiFfiConverterFloat32.write(value.presence_penalty, buf)
-        _UniffiFfiConverterUInt32.write(value.penalty_last_n, buf)
-        _UniffiFfiConverterSequenceTypeTokenBias.write(value.logit_bias, buf)
-        _UniffiFfiConverterUInt64.write(value.seed, buf)
+        _UniffiFfiConverterOptionalTypePooling.write(value.pooling, buf)
+        _UniffiFfiConverterBoolean.write(value.normalize, buf)
+        _UniffiFfiConverterOptionalUInt32.write(value.dimensions, buf)
+        _UniffiFfiConverterBoolean.write(value.truncate, buf)
+
+class _UniffiFfiConverterUInt64(_UniffiConverterPrimitiveInt):
+    CLASS_NAME = "u64"
+    VALUE_MIN = 0
+    VALUE_MAX = 2**64
+
+    @staticmethod
+    def read(buf):
+        return buf.read_u64()
+
+    @staticmethod
+    def write(value, buf):
+        buf.write_u64(value)
+
+@dataclass
+class FimCut:
+    """
+    What a prompt had no room for.
+"""
+    def __init__(self, *, prefix_tokens:int, suffix_tokens:int, files:int):
+        self.prefix_tokens = prefix_tokens
+        self.suffix_tokens = suffix_tokens
+        self.files = files
+
+
+
+
+    def __str__(self):
+        return "FimCut(prefix_tokens={}, suffix_tokens={}, files={})".format(self.prefix_tokens, self.suffix_tokens, self.files)
+    def __eq__(self, other):
+        if self.prefix_tokens != other.prefix_tokens:
+            return False
+        if self.suffix_tokens != other.suffix_tokens:
+            return False
+        if self.files != other.files:
+            return False
+        return True
+
+class _UniffiFfiConverterTypeFimCut(_UniffiConverterRustBuffer):
+    @staticmethod
+    def read(buf):
+        return FimCut(
+            prefix_tokens=_UniffiFfiConverterUInt64.read(buf),
+            suffix_tokens=_UniffiFfiConverterUInt64.read(buf),
+            files=_UniffiFfiConverterUInt64.read(buf),
+        )
+
+    @staticmethod
+    def check_lower(value):
+        _UniffiFfiConverterUInt64.check_lower(value.prefix_tokens)
+        _UniffiFfiConverterUInt64.check_lower(value.suffix_tokens)
+        _UniffiFfiConverterUInt64.check_lower(value.files)
+
+    @staticmethod
+    def write(value, buf):
+        _UniffiFfiConverterUInt64.write(value.prefix_tokens, buf)
+        _UniffiFfiConverterUInt64.write(value.suffix_tokens, buf)
+        _UniffiFfiConverterUInt64.write(value.files, buf)
 
 class _UniffiFfiConverterString:
     @staticmethod
@@ -1356,317 +1556,59 @@ class _UniffiFfiConverterString:
             builder.write(value.encode("utf-8"))
             return builder.finalize()
 
-class _UniffiFfiConverterSequenceString(_UniffiConverterRustBuffer):
-    @classmethod
-    def check_lower(cls, value):
-        for item in value:
-            _UniffiFfiConverterString.check_lower(item)
-
-    @classmethod
-    def write(cls, value, buf):
-        items = len(value)
-        buf.write_i32(items)
-        for item in value:
-            _UniffiFfiConverterString.write(item, buf)
-
-    @classmethod
-    def read(cls, buf):
-        count = buf.read_i32()
-        if count < 0:
-            raise InternalError("Unexpected negative sequence length")
-
-        return [
-            _UniffiFfiConverterString.read(buf) for i in range(count)
-        ]
-
-class _UniffiFfiConverterBoolean:
-    @classmethod
-    def check_lower(cls, value):
-        return not not value
-
-    @classmethod
-    def lower(cls, value):
-        return 1 if value else 0
-
-    @staticmethod
-    def lift(value):
-        return value != 0
-
-    @classmethod
-    def read(cls, buf):
-        return cls.lift(buf.read_u8())
-
-    @classmethod
-    def write(cls, value, buf):
-        buf.write_u8(value)
-
 @dataclass
-class GenerateOptions:
+class FimFile:
     """
-    What to generate.
+    A file of a project that the model is to know about.
 """
-    def __init__(self, *, max_tokens:typing.Optional[int] = _DEFAULT, sampler:SamplerConfig = _DEFAULT, stop:typing.List[str] = _DEFAULT, stop_at_end_of_turn:bool = True, logprobs:bool = False, show_special:bool = False):
-        if max_tokens is _DEFAULT:
-            self.max_tokens = None
-        else:
-            self.max_tokens = max_tokens
-        if sampler is _DEFAULT:
-            self.sampler = SamplerConfig()
-        else:
-            self.sampler = sampler
-        if stop is _DEFAULT:
-            self.stop = []
-        else:
-            self.stop = stop
-        self.stop_at_end_of_turn = stop_at_end_of_turn
-        self.logprobs = logprobs
-        self.show_special = show_special
-
-
-
-
-    def __str__(self):
-        return "GenerateOptions(max_tokens={}, sampler={}, stop={}, stop_at_end_of_turn={}, logprobs={}, show_special={})".format(self.max_tokens, self.sampler, self.stop, self.stop_at_end_of_turn, self.logprobs, self.show_special)
-    def __eq__(self, other):
-        if self.max_tokens != other.max_tokens:
-            return False
-        if self.sampler != other.sampler:
-            return False
-        if self.stop != other.stop:
-            return False
-        if self.stop_at_end_of_turn != other.stop_at_end_of_turn:
-            return False
-        if self.logprobs != other.logprobs:
-            return False
-        if self.show_special != other.show_special:
-            return False
-        return True
-
-class _UniffiFfiConverterTypeGenerateOptions(_UniffiConverterRustBuffer):
-    @staticmethod
-    def read(buf):
-        return GenerateOptions(
-            max_tokens=_UniffiFfiConverterOptionalUInt64.read(buf),
-            sampler=_UniffiFfiConverterTypeSamplerConfig.read(buf),
-            stop=_UniffiFfiConverterSequenceString.read(buf),
-            stop_at_end_of_turn=_UniffiFfiConverterBoolean.read(buf),
-            logprobs=_UniffiFfiConverterBoolean.read(buf),
-            show_special=_UniffiFfiConverterBoolean.read(buf),
-        )
-
-    @staticmethod
-    def check_lower(value):
-        _UniffiFfiConverterOptionalUInt64.check_lower(value.max_tokens)
-        _UniffiFfiConverterTypeSamplerConfig.check_lower(value.sampler)
-        _UniffiFfiConverterSequenceString.check_lower(value.stop)
-        _UniffiFfiConverterBoolean.check_lower(value.stop_at_end_of_turn)
-        _UniffiFfiConverterBoolean.check_lower(value.logprobs)
-        _UniffiFfiConverterBoolean.check_lower(value.show_special)
-
-    @staticmethod
-    def write(value, buf):
-        _UniffiFfiConverterOptionalUInt64.write(value.max_tokens, buf)
-        _UniffiFfiConverterTypeSamplerConfig.write(value.sampler, buf)
-        _UniffiFfiConverterSequenceString.write(value.stop, buf)
-        _UniffiFfiConverterBoolean.write(value.stop_at_end_of_turn, buf)
-        _UniffiFfiConverterBoolean.write(value.logprobs, buf)
-        _UniffiFfiConverterBoolean.write(value.show_special, buf)
-
-class _UniffiFfiConverterOptionalString(_UniffiConverterRustBuffer):
-    @classmethod
-    def check_lower(cls, value):
-        if value is not None:
-            _UniffiFfiConverterString.check_lower(value)
-
-    @classmethod
-    def write(cls, value, buf):
-        if value is None:
-            buf.write_u8(0)
-            return
-
-        buf.write_u8(1)
-        _UniffiFfiConverterString.write(value, buf)
-
-    @classmethod
-    def read(cls, buf):
-        flag = buf.read_u8()
-        if flag == 0:
-            return None
-        elif flag == 1:
-            return _UniffiFfiConverterString.read(buf)
-        else:
-            raise InternalError("Unexpected flag byte for optional type")
-
-@dataclass
-class Message:
-    """
-    One message of a conversation.
-"""
-    def __init__(self, *, role:str, content:str, fields:typing.Optional[str] = _DEFAULT):
-        self.role = role
-        self.content = content
-        if fields is _DEFAULT:
-            self.fields = None
-        else:
-            self.fields = fields
-
-
-
-
-    def __str__(self):
-        return "Message(role={}, content={}, fields={})".format(self.role, self.content, self.fields)
-    def __eq__(self, other):
-        if self.role != other.role:
-            return False
-        if self.content != other.content:
-            return False
-        if self.fields != other.fields:
-            return False
-        return True
-
-class _UniffiFfiConverterTypeMessage(_UniffiConverterRustBuffer):
-    @staticmethod
-    def read(buf):
-        return Message(
-            role=_UniffiFfiConverterString.read(buf),
-            content=_UniffiFfiConverterString.read(buf),
-            fields=_UniffiFfiConverterOptionalString.read(buf),
-        )
-
-    @staticmethod
-    def check_lower(value):
-        _UniffiFfiConverterString.check_lower(value.role)
-        _UniffiFfiConverterString.check_lower(value.content)
-        _UniffiFfiConverterOptionalString.check_lower(value.fields)
-
-    @staticmethod
-    def write(value, buf):
-        _UniffiFfiConverterString.write(value.role, buf)
-        _UniffiFfiConverterString.write(value.content, buf)
-        _UniffiFfiConverterOptionalString.write(value.fields, buf)
-
-@dataclass
-class ModelInfo:
-    """
-    What a model is and how it runs.
-"""
-    def __init__(self, *, architecture:str, name:typing.Optional[str], layers:int, width:int, vocabulary:int, context:int, parameters:int, weight_bytes:int, has_chat_template:bool, kernels:str, threads:int, path:typing.Optional[str], parts:int, gguf_version:int, mapped_bytes:int):
-        self.architecture = architecture
-        self.name = name
-        self.layers = layers
-        self.width = width
-        self.vocabulary = vocabulary
-        self.context = context
-        self.parameters = parameters
-        self.weight_bytes = weight_bytes
-        self.has_chat_template = has_chat_template
-        self.kernels = kernels
-        self.threads = threads
+    def __init__(self, *, path:str, text:str):
         self.path = path
-        self.parts = parts
-        self.gguf_version = gguf_version
-        self.mapped_bytes = mapped_bytes
+        self.text = text
 
 
 
 
     def __str__(self):
-        return "ModelInfo(architecture={}, name={}, layers={}, width={}, vocabulary={}, context={}, parameters={}, weight_bytes={}, has_chat_template={}, kernels={}, threads={}, path={}, parts={}, gguf_version={}, mapped_bytes={})".format(self.architecture, self.name, self.layers, self.width, self.vocabulary, self.context, self.parameters, self.weight_bytes, self.has_chat_template, self.kernels, self.threads, self.path, self.parts, self.gguf_version, self.mapped_bytes)
+        return "FimFile(path={}, text={})".format(self.path, self.text)
     def __eq__(self, other):
-        if self.architecture != other.architecture:
-            return False
-        if self.name != other.name:
-            return False
-        if self.layers != other.layers:
-            return False
-        if self.width != other.width:
-            return False
-        if self.vocabulary != other.vocabulary:
-            return False
-        if self.context != other.context:
-            return False
-        if self.parameters != other.parameters:
-            return False
-        if self.weight_bytes != other.weight_bytes:
-            return False
-        if self.has_chat_template != other.has_chat_template:
-            return False
-        if self.kernels != other.kernels:
-            return False
-        if self.threads != other.threads:
-            return False
         if self.path != other.path:
             return False
-        if self.parts != other.parts:
-            return False
-        if self.gguf_version != other.gguf_version:
-            return False
-        if self.mapped_bytes != other.mapped_bytes:
+        if self.text != other.text:
             return False
         return True
 
-class _UniffiFfiConverterTypeModelInfo(_UniffiConverterRustBuffer):
+class _UniffiFfiConverterTypeFimFile(_UniffiConverterRustBuffer):
     @staticmethod
     def read(buf):
-        return ModelInfo(
-            architecture=_UniffiFfiConverterString.read(buf),
-            name=_UniffiFfiConverterOptionalString.read(buf),
-            layers=_UniffiFfiConverterUInt64.read(buf),
-            width=_UniffiFfiConverterUInt64.read(buf),
-            vocabulary=_UniffiFfiConverterUInt64.read(buf),
-            context=_UniffiFfiConverterUInt64.read(buf),
-            parameters=_UniffiFfiConverterUInt64.read(buf),
-            weight_bytes=_UniffiFfiConverterUInt64.read(buf),
-            has_chat_template=_UniffiFfiConverterBoolean.read(buf),
-            kernels=_UniffiFfiConverterString.read(buf),
-            threads=_UniffiFfiConverterUInt64.read(buf),
-            path=_UniffiFfiConverterOptionalString.read(buf),
-            parts=_UniffiFfiConverterUInt64.read(buf),
-            gguf_version=_UniffiFfiConverterUInt32.read(buf),
-            mapped_bytes=_UniffiFfiConverterUInt64.read(buf),
+        return FimFile(
+            path=_UniffiFfiConverterString.read(buf),
+            text=_UniffiFfiConverterString.read(buf),
         )
 
     @staticmethod
     def check_lower(value):
-        _UniffiFfiConverterString.check_lower(value.architecture)
-        _UniffiFfiConverterOptionalString.check_lower(value.name)
-        _UniffiFfiConverterUInt64.check_lower(value.layers)
-        _UniffiFfiConverterUInt64.check_lower(value.width)
-        _UniffiFfiConverterUInt64.check_lower(value.vocabulary)
-        _UniffiFfiConverterUInt64.check_lower(value.context)
-        _UniffiFfiConverterUInt64.check_lower(value.parameters)
-        _UniffiFfiConverterUInt64.check_lower(value.weight_bytes)
-        _UniffiFfiConverterBoolean.check_lower(value.has_chat_template)
-        _UniffiFfiConverterString.check_lower(value.kernels)
-        _UniffiFfiConverterUInt64.check_lower(value.threads)
-        _UniffiFfiConverterOptionalString.check_lower(value.path)
-        _UniffiFfiConverterUInt64.check_lower(value.parts)
-        _UniffiFfiConverterUInt32.check_lower(value.gguf_version)
-        _UniffiFfiConverterUInt64.check_lower(value.mapped_bytes)
+        _UniffiFfiConverterString.check_lower(value.path)
+        _UniffiFfiConverterString.check_lower(value.text)
 
     @staticmethod
     def write(value, buf):
-        _UniffiFfiConverterString.write(value.architecture, buf)
-        _UniffiFfiConverterOptionalString.write(value.name, buf)
-        _UniffiFfiConverterUInt64.write(value.layers, buf)
-        _UniffiFfiConverterUInt64.write(value.width, buf)
-        _UniffiFfiConverterUInt64.write(value.vocabulary, buf)
-        _UniffiFfiConverterUInt64.write(value.context, buf)
-        _UniffiFfiConverterUInt64.write(value.parameters, buf)
-        _UniffiFfiConverterUInt64.write(value.weight_bytes, buf)
-        _UniffiFfiConverterBoolean.write(value.has_chat_template, buf)
-        _UniffiFfiConverterString.write(value.kernels, buf)
-        _UniffiFfiConverterUInt64.write(value.threads, buf)
-        _UniffiFfiConverterOptionalString.write(value.path, buf)
-        _UniffiFfiConverterUInt64.write(value.parts, buf)
-        _UniffiFfiConverterUInt32.write(value.gguf_version, buf)
-        _UniffiFfiConverterUInt64.write(value.mapped_bytes, buf)
+        _UniffiFfiConverterString.write(value.path, buf)
+        _UniffiFfiConverterString.write(value.text, buf)
 
-class _UniffiFfiConverterOptionalUInt32(_UniffiConverterRustBuffer):
+class _UniffiFfiConverterFloat32(_UniffiConverterPrimitiveFloat):
+    @staticmethod
+    def read(buf):
+        return buf.read_float()
+
+    @staticmethod
+    def write(value, buf):
+        buf.write_float(value)
+
+class _UniffiFfiConverterOptionalFloat32(_UniffiConverterRustBuffer):
     @classmethod
     def check_lower(cls, value):
         if value is not None:
-            _UniffiFfiConverterUInt32.check_lower(value)
+            _UniffiFfiConverterFloat32.check_lower(value)
 
     @classmethod
     def write(cls, value, buf):
@@ -1675,7 +1617,7 @@ class _UniffiFfiConverterOptionalUInt32(_UniffiConverterRustBuffer):
             return
 
         buf.write_u8(1)
-        _UniffiFfiConverterUInt32.write(value, buf)
+        _UniffiFfiConverterFloat32.write(value, buf)
 
     @classmethod
     def read(cls, buf):
@@ -1683,403 +1625,9 @@ class _UniffiFfiConverterOptionalUInt32(_UniffiConverterRustBuffer):
         if flag == 0:
             return None
         elif flag == 1:
-            return _UniffiFfiConverterUInt32.read(buf)
+            return _UniffiFfiConverterFloat32.read(buf)
         else:
             raise InternalError("Unexpected flag byte for optional type")
-
-
-
-
-
-
-class LogLevel(enum.Enum):
-    """
-    How important a message is, the most important first.
-"""
-
-    ERROR = 0
-    """
-    Something failed and no caller is told by a result.
-"""
-
-    WARN = 1
-    """
-    It works, but not as one would want.
-"""
-
-    INFO = 2
-    """
-    What was opened, with which settings; how a job ended.
-"""
-
-    DEBUG = 3
-    """
-    What helps when looking for a mistake.
-"""
-
-
-
-class _UniffiFfiConverterTypeLogLevel(_UniffiConverterRustBuffer):
-    @staticmethod
-    def read(buf):
-        variant = buf.read_i32()
-        if variant == 1:
-            return LogLevel.ERROR
-        if variant == 2:
-            return LogLevel.WARN
-        if variant == 3:
-            return LogLevel.INFO
-        if variant == 4:
-            return LogLevel.DEBUG
-        raise InternalError("Raw enum value doesn't match any cases")
-
-    @staticmethod
-    def check_lower(value):
-        if value == LogLevel.ERROR:
-            return
-        if value == LogLevel.WARN:
-            return
-        if value == LogLevel.INFO:
-            return
-        if value == LogLevel.DEBUG:
-            return
-        raise ValueError(value)
-
-    @staticmethod
-    def write(value, buf):
-        if value == LogLevel.ERROR:
-            buf.write_i32(1)
-        if value == LogLevel.WARN:
-            buf.write_i32(2)
-        if value == LogLevel.INFO:
-            buf.write_i32(3)
-        if value == LogLevel.DEBUG:
-            buf.write_i32(4)
-
-
-
-
-
-# LogFailure
-# We want to define each variant as a nested class that's also a subclass,
-# which is tricky in Python.  To accomplish this we're going to create each
-# class separately, then manually add the child classes to the base class's
-# __dict__.  All of this happens in dummy class to avoid polluting the module
-# namespace.
-class LogFailure(Exception):
-    """
-    Thrown by a log sink written in another language. The library ignores it: logging never fails a call.
-"""
-    pass
-
-_UniffiTempLogFailure = LogFailure
-
-class LogFailure:  # type: ignore
-    """
-    Thrown by a log sink written in another language. The library ignores it: logging never fails a call.
-"""
-
-    class Failed(_UniffiTempLogFailure):
-        """
-        The sink failed.
-"""
-
-        def __init__(self, reason):
-            super().__init__(", ".join([
-                "reason={!r}".format(reason),
-            ]))
-            self.reason = reason
-
-        def __repr__(self):
-            return "LogFailure.Failed({})".format(str(self))
-    _UniffiTempLogFailure.Failed = Failed # type: ignore
-
-LogFailure = _UniffiTempLogFailure # type: ignore
-del _UniffiTempLogFailure
-
-
-class _UniffiFfiConverterTypeLogFailure(_UniffiConverterRustBuffer):
-    @staticmethod
-    def read(buf):
-        variant = buf.read_i32()
-        if variant == 1:
-            return LogFailure.Failed(
-                _UniffiFfiConverterString.read(buf),
-            )
-        raise InternalError("Raw enum value doesn't match any cases")
-
-    @staticmethod
-    def check_lower(value):
-        if isinstance(value, LogFailure.Failed):
-            _UniffiFfiConverterString.check_lower(value.reason)
-            return
-
-    @staticmethod
-    def write(value, buf):
-        if isinstance(value, LogFailure.Failed):
-            buf.write_i32(1)
-            _UniffiFfiConverterString.write(value.reason, buf)
-
-
-class LogSink():
-    """
-    Where messages go. Called on whichever thread has something to say, never for each token. Messages hold no prompt
-    and no answer. It must not call back into the library; an error that it throws is ignored.
-"""
-
-    def log(self, level: LogLevel,text: str) -> None:
-        """
-        Takes one message.
-"""
-        raise NotImplementedError
-
-class LogSinkImpl(LogSink):
-    """
-    Where messages go. Called on whichever thread has something to say, never for each token. Messages hold no prompt
-    and no answer. It must not call back into the library; an error that it throws is ignored.
-"""
-
-    _handle: ctypes.c_uint64
-
-    def __init__(self, *args, **kwargs):
-        raise ValueError("This class has no default constructor")
-
-    def __del__(self):
-        # In case of partial initialization of instances.
-        handle = getattr(self, "_handle", None)
-        if handle is not None:
-            _uniffi_rust_call(_UniffiLib.uniffi_siskin_bindings_fn_free_logsink, handle)
-
-    def _uniffi_clone_handle(self):
-        return _uniffi_rust_call(_UniffiLib.uniffi_siskin_bindings_fn_clone_logsink, self._handle)
-
-    # Used by alternative constructors or any methods which return this type.
-    @classmethod
-    def _uniffi_make_instance(cls, handle):
-        # Lightly yucky way to bypass the usual __init__ logic
-        # and just create a new instance with the required handle.
-        inst = cls.__new__(cls)
-        inst._handle = handle
-        return inst
-    def log(self, level: LogLevel,text: str) -> None:
-        """
-        Takes one message.
-"""
-
-        _UniffiFfiConverterTypeLogLevel.check_lower(level)
-
-        _UniffiFfiConverterString.check_lower(text)
-        _uniffi_lowered_args = (
-            self._uniffi_clone_handle(),
-            _UniffiFfiConverterTypeLogLevel.lower(level),
-            _UniffiFfiConverterString.lower(text),
-        )
-        _uniffi_lift_return = lambda val: None
-        _uniffi_error_converter = _UniffiFfiConverterTypeLogFailure
-        _uniffi_ffi_result = _uniffi_rust_call_with_error(
-            _uniffi_error_converter,
-            _UniffiLib.uniffi_siskin_bindings_fn_method_logsink_log,
-            *_uniffi_lowered_args,
-        )
-        return _uniffi_lift_return(_uniffi_ffi_result)
-
-
-
-
-# Put all the bits inside a class to keep the top-level namespace clean
-class _UniffiTraitImplLogSinkImpl:
-    # For each method, generate a callback function to pass to Rust
-
-    @_UNIFFI_CALLBACK_INTERFACE_SISKIN_LOG_SINK_METHOD0
-    def log(
-            uniffi_handle,
-            level,
-            text,
-            uniffi_out_return,
-            uniffi_call_status_ptr,
-        ):
-        uniffi_obj = _UniffiFfiConverterTypeLogSink._handle_map.get(uniffi_handle)
-        def make_call():
-            uniffi_args = (_UniffiFfiConverterTypeLogLevel.lift(level), _UniffiFfiConverterString.lift(text), )
-            uniffi_method = uniffi_obj.log
-            return uniffi_method(*uniffi_args)
-        write_return_value = lambda v: None
-        _uniffi_trait_interface_call_with_error(
-                uniffi_call_status_ptr.contents,
-                make_call,
-                write_return_value,
-                LogFailure,
-                _UniffiFfiConverterTypeLogFailure.lower,
-        )
-
-    @_UNIFFI_CALLBACK_INTERFACE_FREE_SISKIN_LOG_SINK
-    def _uniffi_free(uniffi_handle):
-        _UniffiFfiConverterTypeLogSink._handle_map.remove(uniffi_handle)
-
-    @_UNIFFI_CALLBACK_INTERFACE_CLONE_SISKIN_LOG_SINK
-    def _uniffi_clone(uniffi_handle):
-        return _UniffiFfiConverterTypeLogSink._handle_map.clone(uniffi_handle)
-
-    # Generate the FFI VTable.  This has a field for each callback interface method.
-    _uniffi_vtable = _UniffiVTableCallbackInterfaceSiskinLogSink(
-        _uniffi_free,
-        _uniffi_clone,
-        log,
-    )
-    # Send Rust a pointer to the VTable.  Note: this means we need to keep the struct alive forever,
-    # or else bad things will happen when Rust tries to access it.
-    _UniffiLib.uniffi_siskin_bindings_fn_init_callback_vtable_logsink(ctypes.byref(_uniffi_vtable))
-
-class _UniffiFfiConverterTypeLogSink:
-    _handle_map = _UniffiHandleMap()
-
-    @staticmethod
-    def lift(value: int):
-        if (value & 1) == 0:
-            # Rust-generated handle, construct a new class that uses the handle to implement the
-            # interface
-            return LogSinkImpl._uniffi_make_instance(value)
-        else:
-            # Python-generated handle, get the object from the handle map
-            return _UniffiFfiConverterTypeLogSink._handle_map.remove(value)
-
-    @staticmethod
-    def check_lower(value: LogSink):
-        if not isinstance(value, LogSink):
-            raise TypeError("Expected LogSink subclass, {} found".format(type(value).__name__))
-
-    @staticmethod
-    def lower(value: LogSink):
-         if isinstance(value, LogSinkImpl):
-            # Rust-implementated object.  Clone the handle and return it
-            return value._uniffi_clone_handle()
-         else:
-            # Python-implementated object, generate a new vtable handle and return that.
-            return _UniffiFfiConverterTypeLogSink._handle_map.insert(value)
-
-    @classmethod
-    def read(cls, buf: _UniffiRustBuffer):
-        ptr = buf.read_u64()
-        if ptr == 0:
-            raise InternalError("Raw handle value was null")
-        return cls.lift(ptr)
-
-    @classmethod
-    def write(cls, value: LogSink, buf: _UniffiRustBuffer):
-        buf.write_u64(cls.lower(value))
-
-class _UniffiFfiConverterOptionalTypeLogSink(_UniffiConverterRustBuffer):
-    @classmethod
-    def check_lower(cls, value):
-        if value is not None:
-            _UniffiFfiConverterTypeLogSink.check_lower(value)
-
-    @classmethod
-    def write(cls, value, buf):
-        if value is None:
-            buf.write_u8(0)
-            return
-
-        buf.write_u8(1)
-        _UniffiFfiConverterTypeLogSink.write(value, buf)
-
-    @classmethod
-    def read(cls, buf):
-        flag = buf.read_u8()
-        if flag == 0:
-            return None
-        elif flag == 1:
-            return _UniffiFfiConverterTypeLogSink.read(buf)
-        else:
-            raise InternalError("Unexpected flag byte for optional type")
-
-class _UniffiFfiConverterOptionalTypeLogLevel(_UniffiConverterRustBuffer):
-    @classmethod
-    def check_lower(cls, value):
-        if value is not None:
-            _UniffiFfiConverterTypeLogLevel.check_lower(value)
-
-    @classmethod
-    def write(cls, value, buf):
-        if value is None:
-            buf.write_u8(0)
-            return
-
-        buf.write_u8(1)
-        _UniffiFfiConverterTypeLogLevel.write(value, buf)
-
-    @classmethod
-    def read(cls, buf):
-        flag = buf.read_u8()
-        if flag == 0:
-            return None
-        elif flag == 1:
-            return _UniffiFfiConverterTypeLogLevel.read(buf)
-        else:
-            raise InternalError("Unexpected flag byte for optional type")
-
-@dataclass
-class ModelOptions:
-    """
-    How to run a model.
-"""
-    def __init__(self, *, threads:typing.Optional[int] = _DEFAULT, kernels:typing.Optional[str] = _DEFAULT, log:typing.Optional[LogSink] = _DEFAULT, log_level:typing.Optional[LogLevel] = _DEFAULT):
-        if threads is _DEFAULT:
-            self.threads = None
-        else:
-            self.threads = threads
-        if kernels is _DEFAULT:
-            self.kernels = None
-        else:
-            self.kernels = kernels
-        if log is _DEFAULT:
-            self.log = None
-        else:
-            self.log = log
-        if log_level is _DEFAULT:
-            self.log_level = None
-        else:
-            self.log_level = log_level
-
-
-
-
-    def __str__(self):
-        return "ModelOptions(threads={}, kernels={}, log={}, log_level={})".format(self.threads, self.kernels, self.log, self.log_level)
-    def __eq__(self, other):
-        if self.threads != other.threads:
-            return False
-        if self.kernels != other.kernels:
-            return False
-        if self.log != other.log:
-            return False
-        if self.log_level != other.log_level:
-            return False
-        return True
-
-class _UniffiFfiConverterTypeModelOptions(_UniffiConverterRustBuffer):
-    @staticmethod
-    def read(buf):
-        return ModelOptions(
-            threads=_UniffiFfiConverterOptionalUInt32.read(buf),
-            kernels=_UniffiFfiConverterOptionalString.read(buf),
-            log=_UniffiFfiConverterOptionalTypeLogSink.read(buf),
-            log_level=_UniffiFfiConverterOptionalTypeLogLevel.read(buf),
-        )
-
-    @staticmethod
-    def check_lower(value):
-        _UniffiFfiConverterOptionalUInt32.check_lower(value.threads)
-        _UniffiFfiConverterOptionalString.check_lower(value.kernels)
-        _UniffiFfiConverterOptionalTypeLogSink.check_lower(value.log)
-        _UniffiFfiConverterOptionalTypeLogLevel.check_lower(value.log_level)
-
-    @staticmethod
-    def write(value, buf):
-        _UniffiFfiConverterOptionalUInt32.write(value.threads, buf)
-        _UniffiFfiConverterOptionalString.write(value.kernels, buf)
-        _UniffiFfiConverterOptionalTypeLogSink.write(value.log, buf)
-        _UniffiFfiConverterOptionalTypeLogLevel.write(value.log_level, buf)
 
 
 
@@ -2283,325 +1831,6 @@ class _UniffiFfiConverterTypeOutcome(_UniffiConverterRustBuffer):
     def write(value, buf):
         _UniffiFfiConverterTypeStopReason.write(value.reason, buf)
         _UniffiFfiConverterTypeStats.write(value.stats, buf)
-
-class _UniffiFfiConverterInt64(_UniffiConverterPrimitiveInt):
-    CLASS_NAME = "i64"
-    VALUE_MIN = -2**63
-    VALUE_MAX = 2**63
-
-    @staticmethod
-    def read(buf):
-        return buf.read_i64()
-
-    @staticmethod
-    def write(value, buf):
-        buf.write_i64(value)
-
-class _UniffiFfiConverterOptionalInt64(_UniffiConverterRustBuffer):
-    @classmethod
-    def check_lower(cls, value):
-        if value is not None:
-            _UniffiFfiConverterInt64.check_lower(value)
-
-    @classmethod
-    def write(cls, value, buf):
-        if value is None:
-            buf.write_u8(0)
-            return
-
-        buf.write_u8(1)
-        _UniffiFfiConverterInt64.write(value, buf)
-
-    @classmethod
-    def read(cls, buf):
-        flag = buf.read_u8()
-        if flag == 0:
-            return None
-        elif flag == 1:
-            return _UniffiFfiConverterInt64.read(buf)
-        else:
-            raise InternalError("Unexpected flag byte for optional type")
-
-@dataclass
-class RenderOptions:
-    """
-    What a chat template is given besides the messages.
-"""
-    def __init__(self, *, add_generation_prompt:bool = True, tools:typing.Optional[str] = _DEFAULT, variables:typing.Optional[str] = _DEFAULT, now:typing.Optional[int] = _DEFAULT):
-        self.add_generation_prompt = add_generation_prompt
-        if tools is _DEFAULT:
-            self.tools = None
-        else:
-            self.tools = tools
-        if variables is _DEFAULT:
-            self.variables = None
-        else:
-            self.variables = variables
-        if now is _DEFAULT:
-            self.now = None
-        else:
-            self.now = now
-
-
-
-
-    def __str__(self):
-        return "RenderOptions(add_generation_prompt={}, tools={}, variables={}, now={})".format(self.add_generation_prompt, self.tools, self.variables, self.now)
-    def __eq__(self, other):
-        if self.add_generation_prompt != other.add_generation_prompt:
-            return False
-        if self.tools != other.tools:
-            return False
-        if self.variables != other.variables:
-            return False
-        if self.now != other.now:
-            return False
-        return True
-
-class _UniffiFfiConverterTypeRenderOptions(_UniffiConverterRustBuffer):
-    @staticmethod
-    def read(buf):
-        return RenderOptions(
-            add_generation_prompt=_UniffiFfiConverterBoolean.read(buf),
-            tools=_UniffiFfiConverterOptionalString.read(buf),
-            variables=_UniffiFfiConverterOptionalString.read(buf),
-            now=_UniffiFfiConverterOptionalInt64.read(buf),
-        )
-
-    @staticmethod
-    def check_lower(value):
-        _UniffiFfiConverterBoolean.check_lower(value.add_generation_prompt)
-        _UniffiFfiConverterOptionalString.check_lower(value.tools)
-        _UniffiFfiConverterOptionalString.check_lower(value.variables)
-        _UniffiFfiConverterOptionalInt64.check_lower(value.now)
-
-    @staticmethod
-    def write(value, buf):
-        _UniffiFfiConverterBoolean.write(value.add_generation_prompt, buf)
-        _UniffiFfiConverterOptionalString.write(value.tools, buf)
-        _UniffiFfiConverterOptionalString.write(value.variables, buf)
-        _UniffiFfiConverterOptionalInt64.write(value.now, buf)
-
-
-
-
-
-
-class KvType(enum.Enum):
-    """
-    How keys and values are stored.
-"""
-
-    F16 = 0
-    """
-    16-bit floats.
-"""
-
-    F32 = 1
-    """
-    32-bit floats: twice the memory, for comparisons with a reference.
-"""
-
-
-
-class _UniffiFfiConverterTypeKvType(_UniffiConverterRustBuffer):
-    @staticmethod
-    def read(buf):
-        variant = buf.read_i32()
-        if variant == 1:
-            return KvType.F16
-        if variant == 2:
-            return KvType.F32
-        raise InternalError("Raw enum value doesn't match any cases")
-
-    @staticmethod
-    def check_lower(value):
-        if value == KvType.F16:
-            return
-        if value == KvType.F32:
-            return
-        raise ValueError(value)
-
-    @staticmethod
-    def write(value, buf):
-        if value == KvType.F16:
-            buf.write_i32(1)
-        if value == KvType.F32:
-            buf.write_i32(2)
-
-
-
-class _UniffiFfiConverterOptionalTypeKvType(_UniffiConverterRustBuffer):
-    @classmethod
-    def check_lower(cls, value):
-        if value is not None:
-            _UniffiFfiConverterTypeKvType.check_lower(value)
-
-    @classmethod
-    def write(cls, value, buf):
-        if value is None:
-            buf.write_u8(0)
-            return
-
-        buf.write_u8(1)
-        _UniffiFfiConverterTypeKvType.write(value, buf)
-
-    @classmethod
-    def read(cls, buf):
-        flag = buf.read_u8()
-        if flag == 0:
-            return None
-        elif flag == 1:
-            return _UniffiFfiConverterTypeKvType.read(buf)
-        else:
-            raise InternalError("Unexpected flag byte for optional type")
-
-@dataclass
-class SessionOptions:
-    """
-    Sizes of a session.
-"""
-    def __init__(self, *, context:typing.Optional[int] = _DEFAULT, batch:typing.Optional[int] = _DEFAULT, kv_type:typing.Optional[KvType] = _DEFAULT):
-        if context is _DEFAULT:
-            self.context = None
-        else:
-            self.context = context
-        if batch is _DEFAULT:
-            self.batch = None
-        else:
-            self.batch = batch
-        if kv_type is _DEFAULT:
-            self.kv_type = None
-        else:
-            self.kv_type = kv_type
-
-
-
-
-    def __str__(self):
-        return "SessionOptions(context={}, batch={}, kv_type={})".format(self.context, self.batch, self.kv_type)
-    def __eq__(self, other):
-        if self.context != other.context:
-            return False
-        if self.batch != other.batch:
-            return False
-        if self.kv_type != other.kv_type:
-            return False
-        return True
-
-class _UniffiFfiConverterTypeSessionOptions(_UniffiConverterRustBuffer):
-    @staticmethod
-    def read(buf):
-        return SessionOptions(
-            context=_UniffiFfiConverterOptionalUInt32.read(buf),
-            batch=_UniffiFfiConverterOptionalUInt32.read(buf),
-            kv_type=_UniffiFfiConverterOptionalTypeKvType.read(buf),
-        )
-
-    @staticmethod
-    def check_lower(value):
-        _UniffiFfiConverterOptionalUInt32.check_lower(value.context)
-        _UniffiFfiConverterOptionalUInt32.check_lower(value.batch)
-        _UniffiFfiConverterOptionalTypeKvType.check_lower(value.kv_type)
-
-    @staticmethod
-    def write(value, buf):
-        _UniffiFfiConverterOptionalUInt32.write(value.context, buf)
-        _UniffiFfiConverterOptionalUInt32.write(value.batch, buf)
-        _UniffiFfiConverterOptionalTypeKvType.write(value.kv_type, buf)
-
-class _UniffiFfiConverterSequenceUInt32(_UniffiConverterRustBuffer):
-    @classmethod
-    def check_lower(cls, value):
-        for item in value:
-            _UniffiFfiConverterUInt32.check_lower(item)
-
-    @classmethod
-    def write(cls, value, buf):
-        items = len(value)
-        buf.write_i32(items)
-        for item in value:
-            _UniffiFfiConverterUInt32.write(item, buf)
-
-    @classmethod
-    def read(cls, buf):
-        count = buf.read_i32()
-        if count < 0:
-            raise InternalError("Unexpected negative sequence length")
-
-        return [
-            _UniffiFfiConverterUInt32.read(buf) for i in range(count)
-        ]
-
-@dataclass
-class SpecialTokens:
-    """
-    The tokens with a meaning of their own.
-"""
-    def __init__(self, *, bos:typing.Optional[int], eos:typing.Optional[int], ends:typing.List[int]):
-        self.bos = bos
-        self.eos = eos
-        self.ends = ends
-
-
-
-
-    def __str__(self):
-        return "SpecialTokens(bos={}, eos={}, ends={})".format(self.bos, self.eos, self.ends)
-    def __eq__(self, other):
-        if self.bos != other.bos:
-            return False
-        if self.eos != other.eos:
-            return False
-        if self.ends != other.ends:
-            return False
-        return True
-
-class _UniffiFfiConverterTypeSpecialTokens(_UniffiConverterRustBuffer):
-    @staticmethod
-    def read(buf):
-        return SpecialTokens(
-            bos=_UniffiFfiConverterOptionalUInt32.read(buf),
-            eos=_UniffiFfiConverterOptionalUInt32.read(buf),
-            ends=_UniffiFfiConverterSequenceUInt32.read(buf),
-        )
-
-    @staticmethod
-    def check_lower(value):
-        _UniffiFfiConverterOptionalUInt32.check_lower(value.bos)
-        _UniffiFfiConverterOptionalUInt32.check_lower(value.eos)
-        _UniffiFfiConverterSequenceUInt32.check_lower(value.ends)
-
-    @staticmethod
-    def write(value, buf):
-        _UniffiFfiConverterOptionalUInt32.write(value.bos, buf)
-        _UniffiFfiConverterOptionalUInt32.write(value.eos, buf)
-        _UniffiFfiConverterSequenceUInt32.write(value.ends, buf)
-
-class _UniffiFfiConverterOptionalFloat32(_UniffiConverterRustBuffer):
-    @classmethod
-    def check_lower(cls, value):
-        if value is not None:
-            _UniffiFfiConverterFloat32.check_lower(value)
-
-    @classmethod
-    def write(cls, value, buf):
-        if value is None:
-            buf.write_u8(0)
-            return
-
-        buf.write_u8(1)
-        _UniffiFfiConverterFloat32.write(value, buf)
-
-    @classmethod
-    def read(cls, buf):
-        flag = buf.read_u8()
-        if flag == 0:
-            return None
-        elif flag == 1:
-            return _UniffiFfiConverterFloat32.read(buf)
-        else:
-            raise InternalError("Unexpected flag byte for optional type")
 
 
 
@@ -2846,78 +2075,18 @@ class _UniffiFfiConverterTypeEvent(_UniffiConverterRustBuffer):
 
 
 
-
-
-
-
-
-class Pressure(enum.Enum):
-    """
-    How short memory is.
-"""
-
-    NONE = 0
-    """
-    It is not.
-"""
-
-    MODERATE = 1
-    """
-    It is getting short.
-"""
-
-    CRITICAL = 2
-    """
-    The system is about to end processes.
-"""
-
-
-
-class _UniffiFfiConverterTypePressure(_UniffiConverterRustBuffer):
-    @staticmethod
-    def read(buf):
-        variant = buf.read_i32()
-        if variant == 1:
-            return Pressure.NONE
-        if variant == 2:
-            return Pressure.MODERATE
-        if variant == 3:
-            return Pressure.CRITICAL
-        raise InternalError("Raw enum value doesn't match any cases")
-
-    @staticmethod
-    def check_lower(value):
-        if value == Pressure.NONE:
-            return
-        if value == Pressure.MODERATE:
-            return
-        if value == Pressure.CRITICAL:
-            return
-        raise ValueError(value)
-
-    @staticmethod
-    def write(value, buf):
-        if value == Pressure.NONE:
-            buf.write_i32(1)
-        if value == Pressure.MODERATE:
-            buf.write_i32(2)
-        if value == Pressure.CRITICAL:
-            buf.write_i32(3)
-
-
-
-class _UniffiFfiConverterSequenceTypeMessage(_UniffiConverterRustBuffer):
+class _UniffiFfiConverterSequenceTypeEvent(_UniffiConverterRustBuffer):
     @classmethod
     def check_lower(cls, value):
         for item in value:
-            _UniffiFfiConverterTypeMessage.check_lower(item)
+            _UniffiFfiConverterTypeEvent.check_lower(item)
 
     @classmethod
     def write(cls, value, buf):
         items = len(value)
         buf.write_i32(items)
         for item in value:
-            _UniffiFfiConverterTypeMessage.write(item, buf)
+            _UniffiFfiConverterTypeEvent.write(item, buf)
 
     @classmethod
     def read(cls, buf):
@@ -2926,209 +2095,58 @@ class _UniffiFfiConverterSequenceTypeMessage(_UniffiConverterRustBuffer):
             raise InternalError("Unexpected negative sequence length")
 
         return [
-            _UniffiFfiConverterTypeMessage.read(buf) for i in range(count)
+            _UniffiFfiConverterTypeEvent.read(buf) for i in range(count)
         ]
 
+class _UniffiFfiConverterOptionalString(_UniffiConverterRustBuffer):
+    @classmethod
+    def check_lower(cls, value):
+        if value is not None:
+            _UniffiFfiConverterString.check_lower(value)
 
-
-
-
-
-class Prompt:
-    """
-    What a job starts from.
-"""
-    def __init__(self):
-        raise RuntimeError("Prompt cannot be instantiated directly")
-
-    # Each enum variant is a nested class of the enum itself.
-    @dataclass
-    class TOKENS:
-        """
-        Tokens, put behind what the session holds.
-"""
-
-        def __init__(self, tokens:typing.List[int]):
-            self.tokens = tokens
-
-            """
-        The tokens.
-"""
-
-            pass
-
-
-
-
-
-        def __str__(self):
-            return "Prompt.TOKENS(tokens={})".format(self.tokens)
-        def __eq__(self, other):
-            if not isinstance(other, Prompt):
-                return NotImplemented
-            if not other.is_TOKENS():
-                return False
-            if self.tokens != other.tokens:
-                return False
-            return True
-
-    @dataclass
-    class TEXT:
-        """
-        Text, put behind what the session holds. The tokenizer's begin token is added only at the start.
-"""
-
-        def __init__(self, text:str, parse_special:bool = False):
-            self.text = text
-
-            """
-        The text.
-"""
-
-            self.parse_special = parse_special
-
-            """
-        Whether the text of special tokens becomes those tokens: no for what a user typed.
-"""
-
-            pass
-
-
-
-
-
-        def __str__(self):
-            return "Prompt.TEXT(text={}, parse_special={})".format(self.text, self.parse_special)
-        def __eq__(self, other):
-            if not isinstance(other, Prompt):
-                return NotImplemented
-            if not other.is_TEXT():
-                return False
-            if self.text != other.text:
-                return False
-            if self.parse_special != other.parse_special:
-                return False
-            return True
-
-    @dataclass
-    class MESSAGES:
-        """
-        A whole conversation. What the session holds of it already is not computed again.
-"""
-
-        def __init__(self, messages:typing.List[Message], options:RenderOptions = _DEFAULT):
-            self.messages = messages
-
-            """
-        The conversation so far, the newest message last.
-"""
-
-            if options is _DEFAULT:
-                self.options = RenderOptions()
-            else:
-                self.options = options
-
-            """
-        What the template is given besides.
-"""
-
-            pass
-
-
-
-
-
-        def __str__(self):
-            return "Prompt.MESSAGES(messages={}, options={})".format(self.messages, self.options)
-        def __eq__(self, other):
-            if not isinstance(other, Prompt):
-                return NotImplemented
-            if not other.is_MESSAGES():
-                return False
-            if self.messages != other.messages:
-                return False
-            if self.options != other.options:
-                return False
-            return True
-
-
-
-    # For each variant, we have `is_NAME` and `is_name` methods for easily checking
-    # whether an instance is that variant.
-    def is_TOKENS(self) -> bool:
-        return isinstance(self, Prompt.TOKENS)
-    def is_tokens(self) -> bool:
-        return isinstance(self, Prompt.TOKENS)
-    def is_TEXT(self) -> bool:
-        return isinstance(self, Prompt.TEXT)
-    def is_text(self) -> bool:
-        return isinstance(self, Prompt.TEXT)
-    def is_MESSAGES(self) -> bool:
-        return isinstance(self, Prompt.MESSAGES)
-    def is_messages(self) -> bool:
-        return isinstance(self, Prompt.MESSAGES)
-
-
-# Now, a little trick - we make each nested variant class be a subclass of the main
-# enum class, so that method calls and instance checks etc will work intuitively.
-# We might be able to do this a little more neatly with a metaclass, but this'll do.
-Prompt.TOKENS = type("Prompt.TOKENS", (Prompt.TOKENS, Prompt,), {})  # type: ignore
-Prompt.TEXT = type("Prompt.TEXT", (Prompt.TEXT, Prompt,), {})  # type: ignore
-Prompt.MESSAGES = type("Prompt.MESSAGES", (Prompt.MESSAGES, Prompt,), {})  # type: ignore
-
-
-
-
-class _UniffiFfiConverterTypePrompt(_UniffiConverterRustBuffer):
-    @staticmethod
-    def read(buf):
-        variant = buf.read_i32()
-        if variant == 1:
-            return Prompt.TOKENS(
-                _UniffiFfiConverterSequenceUInt32.read(buf),
-            )
-        if variant == 2:
-            return Prompt.TEXT(
-                _UniffiFfiConverterString.read(buf),
-                _UniffiFfiConverterBoolean.read(buf),
-            )
-        if variant == 3:
-            return Prompt.MESSAGES(
-                _UniffiFfiConverterSequenceTypeMessage.read(buf),
-                _UniffiFfiConverterTypeRenderOptions.read(buf),
-            )
-        raise InternalError("Raw enum value doesn't match any cases")
-
-    @staticmethod
-    def check_lower(value):
-        if value.is_TOKENS():
-            _UniffiFfiConverterSequenceUInt32.check_lower(value.tokens)
+    @classmethod
+    def write(cls, value, buf):
+        if value is None:
+            buf.write_u8(0)
             return
-        if value.is_TEXT():
-            _UniffiFfiConverterString.check_lower(value.text)
-            _UniffiFfiConverterBoolean.check_lower(value.parse_special)
+
+        buf.write_u8(1)
+        _UniffiFfiConverterString.write(value, buf)
+
+    @classmethod
+    def read(cls, buf):
+        flag = buf.read_u8()
+        if flag == 0:
+            return None
+        elif flag == 1:
+            return _UniffiFfiConverterString.read(buf)
+        else:
+            raise InternalError("Unexpected flag byte for optional type")
+
+class _UniffiFfiConverterOptionalUInt64(_UniffiConverterRustBuffer):
+    @classmethod
+    def check_lower(cls, value):
+        if value is not None:
+            _UniffiFfiConverterUInt64.check_lower(value)
+
+    @classmethod
+    def write(cls, value, buf):
+        if value is None:
+            buf.write_u8(0)
             return
-        if value.is_MESSAGES():
-            _UniffiFfiConverterSequenceTypeMessage.check_lower(value.messages)
-            _UniffiFfiConverterTypeRenderOptions.check_lower(value.options)
-            return
-        raise ValueError(value)
 
-    @staticmethod
-    def write(value, buf):
-        if value.is_TOKENS():
-            buf.write_i32(1)
-            _UniffiFfiConverterSequenceUInt32.write(value.tokens, buf)
-        if value.is_TEXT():
-            buf.write_i32(2)
-            _UniffiFfiConverterString.write(value.text, buf)
-            _UniffiFfiConverterBoolean.write(value.parse_special, buf)
-        if value.is_MESSAGES():
-            buf.write_i32(3)
-            _UniffiFfiConverterSequenceTypeMessage.write(value.messages, buf)
-            _UniffiFfiConverterTypeRenderOptions.write(value.options, buf)
+        buf.write_u8(1)
+        _UniffiFfiConverterUInt64.write(value, buf)
 
-
+    @classmethod
+    def read(cls, buf):
+        flag = buf.read_u8()
+        if flag == 0:
+            return None
+        elif flag == 1:
+            return _UniffiFfiConverterUInt64.read(buf)
+        else:
+            raise InternalError("Unexpected flag byte for optional type")
 
 
 
@@ -3877,6 +2895,2265 @@ class _UniffiFfiConverterTypeSiskinError(_UniffiConverterRustBuffer):
             _UniffiFfiConverterOptionalUInt64.write(value.offset, buf)
 
 
+class JobProtocol(typing.Protocol):
+    """
+    One answer: prepared by a session, made on a thread of its own, pulled by the caller.
+
+    Dropping the last reference cancels it, and never waits. One thread pulls at a time; any thread may cancel.
+"""
+
+    def cancel(self, ) -> None:
+        """
+        Asks the answer to stop: from any thread, at any time, any number of times, also before the start. It ends
+        within a fraction of a layer, and says `Done` with the reason `Cancelled`.
+"""
+        raise NotImplementedError
+    def next_batch(self, timeout_ms: typing.Union[object, typing.Optional[int]] = _DEFAULT) -> typing.List[Event]:
+        """
+        Takes the events that wait, in order, at least one: waits for it, at most `timeout_ms` milliseconds if given.
+        The last event is `Done`. The list is empty if the time ran out, and after `Done`.
+"""
+        raise NotImplementedError
+    def start(self, ) -> None:
+        """
+        Starts making the answer on a thread of its own. The first `next_batch` does that too.
+"""
+        raise NotImplementedError
+
+class Job(JobProtocol):
+    """
+    One answer: prepared by a session, made on a thread of its own, pulled by the caller.
+
+    Dropping the last reference cancels it, and never waits. One thread pulls at a time; any thread may cancel.
+"""
+
+    _handle: ctypes.c_uint64
+
+    def __init__(self, *args, **kwargs):
+        raise ValueError("This class has no default constructor")
+
+    def __del__(self):
+        # In case of partial initialization of instances.
+        handle = getattr(self, "_handle", None)
+        if handle is not None:
+            _uniffi_rust_call(_UniffiLib.uniffi_siskin_bindings_fn_free_job, handle)
+
+    def _uniffi_clone_handle(self):
+        return _uniffi_rust_call(_UniffiLib.uniffi_siskin_bindings_fn_clone_job, self._handle)
+
+    # Used by alternative constructors or any methods which return this type.
+    @classmethod
+    def _uniffi_make_instance(cls, handle):
+        # Lightly yucky way to bypass the usual __init__ logic
+        # and just create a new instance with the required handle.
+        inst = cls.__new__(cls)
+        inst._handle = handle
+        return inst
+    def cancel(self, ) -> None:
+        """
+        Asks the answer to stop: from any thread, at any time, any number of times, also before the start. It ends
+        within a fraction of a layer, and says `Done` with the reason `Cancelled`.
+"""
+        _uniffi_lowered_args = (
+            self._uniffi_clone_handle(),
+        )
+        _uniffi_lift_return = lambda val: None
+        _uniffi_error_converter = None
+        _uniffi_ffi_result = _uniffi_rust_call_with_error(
+            _uniffi_error_converter,
+            _UniffiLib.uniffi_siskin_bindings_fn_method_job_cancel,
+            *_uniffi_lowered_args,
+        )
+        return _uniffi_lift_return(_uniffi_ffi_result)
+    def next_batch(self, timeout_ms: typing.Union[object, typing.Optional[int]] = _DEFAULT) -> typing.List[Event]:
+        """
+        Takes the events that wait, in order, at least one: waits for it, at most `timeout_ms` milliseconds if given.
+        The last event is `Done`. The list is empty if the time ran out, and after `Done`.
+"""
+
+        if timeout_ms is _DEFAULT:
+            timeout_ms = None
+        _UniffiFfiConverterOptionalUInt32.check_lower(timeout_ms)
+        _uniffi_lowered_args = (
+            self._uniffi_clone_handle(),
+            _UniffiFfiConverterOptionalUInt32.lower(timeout_ms),
+        )
+        _uniffi_lift_return = _UniffiFfiConverterSequenceTypeEvent.lift
+        _uniffi_error_converter = _UniffiFfiConverterTypeSiskinError
+        _uniffi_ffi_result = _uniffi_rust_call_with_error(
+            _uniffi_error_converter,
+            _UniffiLib.uniffi_siskin_bindings_fn_method_job_next_batch,
+            *_uniffi_lowered_args,
+        )
+        return _uniffi_lift_return(_uniffi_ffi_result)
+    def start(self, ) -> None:
+        """
+        Starts making the answer on a thread of its own. The first `next_batch` does that too.
+"""
+        _uniffi_lowered_args = (
+            self._uniffi_clone_handle(),
+        )
+        _uniffi_lift_return = lambda val: None
+        _uniffi_error_converter = _UniffiFfiConverterTypeSiskinError
+        _uniffi_ffi_result = _uniffi_rust_call_with_error(
+            _uniffi_error_converter,
+            _UniffiLib.uniffi_siskin_bindings_fn_method_job_start,
+            *_uniffi_lowered_args,
+        )
+        return _uniffi_lift_return(_uniffi_ffi_result)
+
+
+
+
+
+class _UniffiFfiConverterTypeJob:
+    @staticmethod
+    def lift(value: int) -> Job:
+        return Job._uniffi_make_instance(value)
+
+    @staticmethod
+    def check_lower(value: Job):
+        if not isinstance(value, Job):
+            raise TypeError("Expected Job instance, {} found".format(type(value).__name__))
+
+    @staticmethod
+    def lower(value: Job) -> ctypes.c_uint64:
+        return value._uniffi_clone_handle()
+
+    @classmethod
+    def read(cls, buf: _UniffiRustBuffer) -> Job:
+        ptr = buf.read_u64()
+        if ptr == 0:
+            raise InternalError("Raw handle value was null")
+        return cls.lift(ptr)
+
+    @classmethod
+    def write(cls, value: Job, buf: _UniffiRustBuffer):
+        buf.write_u64(cls.lower(value))
+
+@dataclass
+class FimJob:
+    """
+    An answer that fills in the middle, and what its prompt had no room for.
+"""
+    def __init__(self, *, job:Job, cut:FimCut):
+        self.job = job
+        self.cut = cut
+
+
+
+
+    def __str__(self):
+        return "FimJob(job={}, cut={})".format(self.job, self.cut)
+    def __eq__(self, other):
+        if self.job != other.job:
+            return False
+        if self.cut != other.cut:
+            return False
+        return True
+
+class _UniffiFfiConverterTypeFimJob(_UniffiConverterRustBuffer):
+    @staticmethod
+    def read(buf):
+        return FimJob(
+            job=_UniffiFfiConverterTypeJob.read(buf),
+            cut=_UniffiFfiConverterTypeFimCut.read(buf),
+        )
+
+    @staticmethod
+    def check_lower(value):
+        _UniffiFfiConverterTypeJob.check_lower(value.job)
+        _UniffiFfiConverterTypeFimCut.check_lower(value.cut)
+
+    @staticmethod
+    def write(value, buf):
+        _UniffiFfiConverterTypeJob.write(value.job, buf)
+        _UniffiFfiConverterTypeFimCut.write(value.cut, buf)
+
+class _UniffiFfiConverterSequenceTypeFimFile(_UniffiConverterRustBuffer):
+    @classmethod
+    def check_lower(cls, value):
+        for item in value:
+            _UniffiFfiConverterTypeFimFile.check_lower(item)
+
+    @classmethod
+    def write(cls, value, buf):
+        items = len(value)
+        buf.write_i32(items)
+        for item in value:
+            _UniffiFfiConverterTypeFimFile.write(item, buf)
+
+    @classmethod
+    def read(cls, buf):
+        count = buf.read_i32()
+        if count < 0:
+            raise InternalError("Unexpected negative sequence length")
+
+        return [
+            _UniffiFfiConverterTypeFimFile.read(buf) for i in range(count)
+        ]
+
+@dataclass
+class FimRequest:
+    """
+    What is to be completed.
+"""
+    def __init__(self, *, prefix:str, suffix:str, path:typing.Optional[str] = _DEFAULT, repo:typing.Optional[str] = _DEFAULT, files:typing.List[FimFile] = _DEFAULT):
+        self.prefix = prefix
+        self.suffix = suffix
+        if path is _DEFAULT:
+            self.path = None
+        else:
+            self.path = path
+        if repo is _DEFAULT:
+            self.repo = None
+        else:
+            self.repo = repo
+        if files is _DEFAULT:
+            self.files = []
+        else:
+            self.files = files
+
+
+
+
+    def __str__(self):
+        return "FimRequest(prefix={}, suffix={}, path={}, repo={}, files={})".format(self.prefix, self.suffix, self.path, self.repo, self.files)
+    def __eq__(self, other):
+        if self.prefix != other.prefix:
+            return False
+        if self.suffix != other.suffix:
+            return False
+        if self.path != other.path:
+            return False
+        if self.repo != other.repo:
+            return False
+        if self.files != other.files:
+            return False
+        return True
+
+class _UniffiFfiConverterTypeFimRequest(_UniffiConverterRustBuffer):
+    @staticmethod
+    def read(buf):
+        return FimRequest(
+            prefix=_UniffiFfiConverterString.read(buf),
+            suffix=_UniffiFfiConverterString.read(buf),
+            path=_UniffiFfiConverterOptionalString.read(buf),
+            repo=_UniffiFfiConverterOptionalString.read(buf),
+            files=_UniffiFfiConverterSequenceTypeFimFile.read(buf),
+        )
+
+    @staticmethod
+    def check_lower(value):
+        _UniffiFfiConverterString.check_lower(value.prefix)
+        _UniffiFfiConverterString.check_lower(value.suffix)
+        _UniffiFfiConverterOptionalString.check_lower(value.path)
+        _UniffiFfiConverterOptionalString.check_lower(value.repo)
+        _UniffiFfiConverterSequenceTypeFimFile.check_lower(value.files)
+
+    @staticmethod
+    def write(value, buf):
+        _UniffiFfiConverterString.write(value.prefix, buf)
+        _UniffiFfiConverterString.write(value.suffix, buf)
+        _UniffiFfiConverterOptionalString.write(value.path, buf)
+        _UniffiFfiConverterOptionalString.write(value.repo, buf)
+        _UniffiFfiConverterSequenceTypeFimFile.write(value.files, buf)
+
+@dataclass
+class Fit:
+    """
+    Memory that a session needs, in bytes.
+"""
+    def __init__(self, *, context:int, batch:int, threads:int, mapped:int, kv_cache:int, buffers:int, tables:int, bytes_per_token:int, dirty:int, peak:int):
+        self.context = context
+        self.batch = batch
+        self.threads = threads
+        self.mapped = mapped
+        self.kv_cache = kv_cache
+        self.buffers = buffers
+        self.tables = tables
+        self.bytes_per_token = bytes_per_token
+        self.dirty = dirty
+        self.peak = peak
+
+
+
+
+    def __str__(self):
+        return "Fit(context={}, batch={}, threads={}, mapped={}, kv_cache={}, buffers={}, tables={}, bytes_per_token={}, dirty={}, peak={})".format(self.context, self.batch, self.threads, self.mapped, self.kv_cache, self.buffers, self.tables, self.bytes_per_token, self.dirty, self.peak)
+    def __eq__(self, other):
+        if self.context != other.context:
+            return False
+        if self.batch != other.batch:
+            return False
+        if self.threads != other.threads:
+            return False
+        if self.mapped != other.mapped:
+            return False
+        if self.kv_cache != other.kv_cache:
+            return False
+        if self.buffers != other.buffers:
+            return False
+        if self.tables != other.tables:
+            return False
+        if self.bytes_per_token != other.bytes_per_token:
+            return False
+        if self.dirty != other.dirty:
+            return False
+        if self.peak != other.peak:
+            return False
+        return True
+
+class _UniffiFfiConverterTypeFit(_UniffiConverterRustBuffer):
+    @staticmethod
+    def read(buf):
+        return Fit(
+            context=_UniffiFfiConverterUInt64.read(buf),
+            batch=_UniffiFfiConverterUInt64.read(buf),
+            threads=_UniffiFfiConverterUInt64.read(buf),
+            mapped=_UniffiFfiConverterUInt64.read(buf),
+            kv_cache=_UniffiFfiConverterUInt64.read(buf),
+            buffers=_UniffiFfiConverterUInt64.read(buf),
+            tables=_UniffiFfiConverterUInt64.read(buf),
+            bytes_per_token=_UniffiFfiConverterUInt64.read(buf),
+            dirty=_UniffiFfiConverterUInt64.read(buf),
+            peak=_UniffiFfiConverterUInt64.read(buf),
+        )
+
+    @staticmethod
+    def check_lower(value):
+        _UniffiFfiConverterUInt64.check_lower(value.context)
+        _UniffiFfiConverterUInt64.check_lower(value.batch)
+        _UniffiFfiConverterUInt64.check_lower(value.threads)
+        _UniffiFfiConverterUInt64.check_lower(value.mapped)
+        _UniffiFfiConverterUInt64.check_lower(value.kv_cache)
+        _UniffiFfiConverterUInt64.check_lower(value.buffers)
+        _UniffiFfiConverterUInt64.check_lower(value.tables)
+        _UniffiFfiConverterUInt64.check_lower(value.bytes_per_token)
+        _UniffiFfiConverterUInt64.check_lower(value.dirty)
+        _UniffiFfiConverterUInt64.check_lower(value.peak)
+
+    @staticmethod
+    def write(value, buf):
+        _UniffiFfiConverterUInt64.write(value.context, buf)
+        _UniffiFfiConverterUInt64.write(value.batch, buf)
+        _UniffiFfiConverterUInt64.write(value.threads, buf)
+        _UniffiFfiConverterUInt64.write(value.mapped, buf)
+        _UniffiFfiConverterUInt64.write(value.kv_cache, buf)
+        _UniffiFfiConverterUInt64.write(value.buffers, buf)
+        _UniffiFfiConverterUInt64.write(value.tables, buf)
+        _UniffiFfiConverterUInt64.write(value.bytes_per_token, buf)
+        _UniffiFfiConverterUInt64.write(value.dirty, buf)
+        _UniffiFfiConverterUInt64.write(value.peak, buf)
+
+@dataclass
+class TokenBias:
+    """
+    A token whose logit is changed.
+"""
+    def __init__(self, *, token:int, bias:float):
+        self.token = token
+        self.bias = bias
+
+
+
+
+    def __str__(self):
+        return "TokenBias(token={}, bias={})".format(self.token, self.bias)
+    def __eq__(self, other):
+        if self.token != other.token:
+            return False
+        if self.bias != other.bias:
+            return False
+        return True
+
+class _UniffiFfiConverterTypeTokenBias(_UniffiConverterRustBuffer):
+    @staticmethod
+    def read(buf):
+        return TokenBias(
+            token=_UniffiFfiConverterUInt32.read(buf),
+            bias=_UniffiFfiConverterFloat32.read(buf),
+        )
+
+    @staticmethod
+    def check_lower(value):
+        _UniffiFfiConverterUInt32.check_lower(value.token)
+        _UniffiFfiConverterFloat32.check_lower(value.bias)
+
+    @staticmethod
+    def write(value, buf):
+        _UniffiFfiConverterUInt32.write(value.token, buf)
+        _UniffiFfiConverterFloat32.write(value.bias, buf)
+
+class _UniffiFfiConverterSequenceTypeTokenBias(_UniffiConverterRustBuffer):
+    @classmethod
+    def check_lower(cls, value):
+        for item in value:
+            _UniffiFfiConverterTypeTokenBias.check_lower(item)
+
+    @classmethod
+    def write(cls, value, buf):
+        items = len(value)
+        buf.write_i32(items)
+        for item in value:
+            _UniffiFfiConverterTypeTokenBias.write(item, buf)
+
+    @classmethod
+    def read(cls, buf):
+        count = buf.read_i32()
+        if count < 0:
+            raise InternalError("Unexpected negative sequence length")
+
+        return [
+            _UniffiFfiConverterTypeTokenBias.read(buf) for i in range(count)
+        ]
+
+@dataclass
+class SamplerConfig:
+    """
+    How tokens are chosen. The default samples moderately; a temperature of 0 always takes the most probable token.
+"""
+    def __init__(self, *, temperature:float = 0.8, top_k:int = 40, top_p:float = 0.95, min_p:float = 0.05, typical_p:float = 1.0, repeat_penalty:float = 1.0, frequency_penalty:float = 0.0, presence_penalty:float = 0.0, penalty_last_n:int = 64, logit_bias:typing.List[TokenBias] = _DEFAULT, seed:int = 0):
+        self.temperature = temperature
+        self.top_k = top_k
+        self.top_p = top_p
+        self.min_p = min_p
+        self.typical_p = typical_p
+        self.repeat_penalty = repeat_penalty
+        self.frequency_penalty = frequency_penalty
+        self.presence_penalty = presence_penalty
+        self.penalty_last_n = penalty_last_n
+        if logit_bias is _DEFAULT:
+            self.logit_bias = []
+        else:
+            self.logit_bias = logit_bias
+        self.seed = seed
+
+
+
+
+    def __str__(self):
+        return "SamplerConfig(temperature={}, top_k={}, top_p={}, min_p={}, typical_p={}, repeat_penalty={}, frequency_penalty={}, presence_penalty={}, penalty_last_n={}, logit_bias={}, seed={})".format(self.temperature, self.top_k, self.top_p, self.min_p, self.typical_p, self.repeat_penalty, self.frequency_penalty, self.presence_penalty, self.penalty_last_n, self.logit_bias, self.seed)
+    def __eq__(self, other):
+        if self.temperature != other.temperature:
+            return False
+        if self.top_k != other.top_k:
+            return False
+        if self.top_p != other.top_p:
+            return False
+        if self.min_p != other.min_p:
+            return False
+        if self.typical_p != other.typical_p:
+            return False
+        if self.repeat_penalty != other.repeat_penalty:
+            return False
+        if self.frequency_penalty != other.frequency_penalty:
+            return False
+        if self.presence_penalty != other.presence_penalty:
+            return False
+        if self.penalty_last_n != other.penalty_last_n:
+            return False
+        if self.logit_bias != other.logit_bias:
+            return False
+        if self.seed != other.seed:
+            return False
+        return True
+
+class _UniffiFfiConverterTypeSamplerConfig(_UniffiConverterRustBuffer):
+    @staticmethod
+    def read(buf):
+        return SamplerConfig(
+            temperature=_UniffiFfiConverterFloat32.read(buf),
+            top_k=_UniffiFfiConverterUInt32.read(buf),
+            top_p=_UniffiFfiConverterFloat32.read(buf),
+            min_p=_UniffiFfiConverterFloat32.read(buf),
+            typical_p=_UniffiFfiConverterFloat32.read(buf),
+            repeat_penalty=_UniffiFfiConverterFloat32.read(buf),
+            frequency_penalty=_UniffiFfiConverterFloat32.read(buf),
+            presence_penalty=_UniffiFfiConverterFloat32.read(buf),
+            penalty_last_n=_UniffiFfiConverterUInt32.read(buf),
+            logit_bias=_UniffiFfiConverterSequenceTypeTokenBias.read(buf),
+            seed=_UniffiFfiConverterUInt64.read(buf),
+        )
+
+    @staticmethod
+    def check_lower(value):
+        _UniffiFfiConverterFloat32.check_lower(value.temperature)
+        _UniffiFfiConverterUInt32.check_lower(value.top_k)
+        _UniffiFfiConverterFloat32.check_lower(value.top_p)
+        _UniffiFfiConverterFloat32.check_lower(value.min_p)
+        _UniffiFfiConverterFloat32.check_lower(value.typical_p)
+        _UniffiFfiConverterFloat32.check_lower(value.repeat_penalty)
+        _UniffiFfiConverterFloat32.check_lower(value.frequency_penalty)
+        _UniffiFfiConverterFloat32.check_lower(value.presence_penalty)
+        _UniffiFfiConverterUInt32.check_lower(value.penalty_last_n)
+        _UniffiFfiConverterSequenceTypeTokenBias.check_lower(value.logit_bias)
+        _UniffiFfiConverterUInt64.check_lower(value.seed)
+
+    @staticmethod
+    def write(value, buf):
+        _UniffiFfiConverterFloat32.write(value.temperature, buf)
+        _UniffiFfiConverterUInt32.write(value.top_k, buf)
+        _UniffiFfiConverterFloat32.write(value.top_p, buf)
+        _UniffiFfiConverterFloat32.write(value.min_p, buf)
+        _UniffiFfiConverterFloat32.write(value.typical_p, buf)
+        _UniffiFfiConverterFloat32.write(value.repeat_penalty, buf)
+        _UniffiFfiConverterFloat32.write(value.frequency_penalty, buf)
+        _UniffiFfiConverterFloat32.write(value.presence_penalty, buf)
+        _UniffiFfiConverterUInt32.write(value.penalty_last_n, buf)
+        _UniffiFfiConverterSequenceTypeTokenBias.write(value.logit_bias, buf)
+        _UniffiFfiConverterUInt64.write(value.seed, buf)
+
+class _UniffiFfiConverterSequenceString(_UniffiConverterRustBuffer):
+    @classmethod
+    def check_lower(cls, value):
+        for item in value:
+            _UniffiFfiConverterString.check_lower(item)
+
+    @classmethod
+    def write(cls, value, buf):
+        items = len(value)
+        buf.write_i32(items)
+        for item in value:
+            _UniffiFfiConverterString.write(item, buf)
+
+    @classmethod
+    def read(cls, buf):
+        count = buf.read_i32()
+        if count < 0:
+            raise InternalError("Unexpected negative sequence length")
+
+        return [
+            _UniffiFfiConverterString.read(buf) for i in range(count)
+        ]
+
+@dataclass
+class GenerateOptions:
+    """
+    What to generate.
+"""
+    def __init__(self, *, max_tokens:typing.Optional[int] = _DEFAULT, sampler:SamplerConfig = _DEFAULT, stop:typing.List[str] = _DEFAULT, stop_at_end_of_turn:bool = True, logprobs:bool = False, show_special:bool = False):
+        if max_tokens is _DEFAULT:
+            self.max_tokens = None
+        else:
+            self.max_tokens = max_tokens
+        if sampler is _DEFAULT:
+            self.sampler = SamplerConfig()
+        else:
+            self.sampler = sampler
+        if stop is _DEFAULT:
+            self.stop = []
+        else:
+            self.stop = stop
+        self.stop_at_end_of_turn = stop_at_end_of_turn
+        self.logprobs = logprobs
+        self.show_special = show_special
+
+
+
+
+    def __str__(self):
+        return "GenerateOptions(max_tokens={}, sampler={}, stop={}, stop_at_end_of_turn={}, logprobs={}, show_special={})".format(self.max_tokens, self.sampler, self.stop, self.stop_at_end_of_turn, self.logprobs, self.show_special)
+    def __eq__(self, other):
+        if self.max_tokens != other.max_tokens:
+            return False
+        if self.sampler != other.sampler:
+            return False
+        if self.stop != other.stop:
+            return False
+        if self.stop_at_end_of_turn != other.stop_at_end_of_turn:
+            return False
+        if self.logprobs != other.logprobs:
+            return False
+        if self.show_special != other.show_special:
+            return False
+        return True
+
+class _UniffiFfiConverterTypeGenerateOptions(_UniffiConverterRustBuffer):
+    @staticmethod
+    def read(buf):
+        return GenerateOptions(
+            max_tokens=_UniffiFfiConverterOptionalUInt64.read(buf),
+            sampler=_UniffiFfiConverterTypeSamplerConfig.read(buf),
+            stop=_UniffiFfiConverterSequenceString.read(buf),
+            stop_at_end_of_turn=_UniffiFfiConverterBoolean.read(buf),
+            logprobs=_UniffiFfiConverterBoolean.read(buf),
+            show_special=_UniffiFfiConverterBoolean.read(buf),
+        )
+
+    @staticmethod
+    def check_lower(value):
+        _UniffiFfiConverterOptionalUInt64.check_lower(value.max_tokens)
+        _UniffiFfiConverterTypeSamplerConfig.check_lower(value.sampler)
+        _UniffiFfiConverterSequenceString.check_lower(value.stop)
+        _UniffiFfiConverterBoolean.check_lower(value.stop_at_end_of_turn)
+        _UniffiFfiConverterBoolean.check_lower(value.logprobs)
+        _UniffiFfiConverterBoolean.check_lower(value.show_special)
+
+    @staticmethod
+    def write(value, buf):
+        _UniffiFfiConverterOptionalUInt64.write(value.max_tokens, buf)
+        _UniffiFfiConverterTypeSamplerConfig.write(value.sampler, buf)
+        _UniffiFfiConverterSequenceString.write(value.stop, buf)
+        _UniffiFfiConverterBoolean.write(value.stop_at_end_of_turn, buf)
+        _UniffiFfiConverterBoolean.write(value.logprobs, buf)
+        _UniffiFfiConverterBoolean.write(value.show_special, buf)
+
+
+class PictureProtocol(typing.Protocol):
+    """
+    A picture for a model to see, in any number of messages. The first answer that reads it turns it into embeddings,
+    which it keeps: hand the same picture in again with each turn of a conversation.
+"""
+
+    def images(self, ) -> int:
+        """
+        How many images a prompt has for it: 1, and one for each part. Each takes the positions that [`VisionInfo`] says.
+"""
+        raise NotImplementedError
+
+class Picture(PictureProtocol):
+    """
+    A picture for a model to see, in any number of messages. The first answer that reads it turns it into embeddings,
+    which it keeps: hand the same picture in again with each turn of a conversation.
+"""
+
+    _handle: ctypes.c_uint64
+
+    def __init__(self, *args, **kwargs):
+        raise ValueError("This class has no default constructor")
+
+    def __del__(self):
+        # In case of partial initialization of instances.
+        handle = getattr(self, "_handle", None)
+        if handle is not None:
+            _uniffi_rust_call(_UniffiLib.uniffi_siskin_bindings_fn_free_picture, handle)
+
+    def _uniffi_clone_handle(self):
+        return _uniffi_rust_call(_UniffiLib.uniffi_siskin_bindings_fn_clone_picture, self._handle)
+
+    # Used by alternative constructors or any methods which return this type.
+    @classmethod
+    def _uniffi_make_instance(cls, handle):
+        # Lightly yucky way to bypass the usual __init__ logic
+        # and just create a new instance with the required handle.
+        inst = cls.__new__(cls)
+        inst._handle = handle
+        return inst
+    def images(self, ) -> int:
+        """
+        How many images a prompt has for it: 1, and one for each part. Each takes the positions that [`VisionInfo`] says.
+"""
+        _uniffi_lowered_args = (
+            self._uniffi_clone_handle(),
+        )
+        _uniffi_lift_return = _UniffiFfiConverterUInt64.lift
+        _uniffi_error_converter = None
+        _uniffi_ffi_result = _uniffi_rust_call_with_error(
+            _uniffi_error_converter,
+            _UniffiLib.uniffi_siskin_bindings_fn_method_picture_images,
+            *_uniffi_lowered_args,
+        )
+        return _uniffi_lift_return(_uniffi_ffi_result)
+
+
+    # The Rust `Eq::eq` implementation.
+    def __eq__(self, other: object) -> bool:
+        if not isinstance(other, Picture):
+            return NotImplemented
+
+
+        _UniffiFfiConverterTypePicture.check_lower(other)
+        _uniffi_lowered_args = (
+            self._uniffi_clone_handle(),
+            _UniffiFfiConverterTypePicture.lower(other),
+        )
+        _uniffi_lift_return = _UniffiFfiConverterBoolean.lift
+        _uniffi_error_converter = None
+        _uniffi_ffi_result = _uniffi_rust_call_with_error(
+            _uniffi_error_converter,
+            _UniffiLib.uniffi_siskin_bindings_fn_method_picture_uniffi_trait_eq_eq,
+            *_uniffi_lowered_args,
+        )
+        return _uniffi_lift_return(_uniffi_ffi_result)
+    # The Rust `Eq::ne` implementation.
+    def __ne__(self, other: object) -> bool:
+        if not isinstance(other, Picture):
+            return NotImplemented
+
+        _UniffiFfiConverterTypePicture.check_lower(other)
+        _uniffi_lowered_args = (
+            self._uniffi_clone_handle(),
+            _UniffiFfiConverterTypePicture.lower(other),
+        )
+        _uniffi_lift_return = _UniffiFfiConverterBoolean.lift
+        _uniffi_error_converter = None
+        _uniffi_ffi_result = _uniffi_rust_call_with_error(
+            _uniffi_error_converter,
+            _UniffiLib.uniffi_siskin_bindings_fn_method_picture_uniffi_trait_eq_ne,
+            *_uniffi_lowered_args,
+        )
+        return _uniffi_lift_return(_uniffi_ffi_result)
+    # The Rust `Hash::hash` implementation.
+    def __hash__(self) -> int:
+        _uniffi_lowered_args = (
+            self._uniffi_clone_handle(),
+        )
+        _uniffi_lift_return = _UniffiFfiConverterUInt64.lift
+        _uniffi_error_converter = None
+        _uniffi_ffi_result = _uniffi_rust_call_with_error(
+            _uniffi_error_converter,
+            _UniffiLib.uniffi_siskin_bindings_fn_method_picture_uniffi_trait_hash,
+            *_uniffi_lowered_args,
+        )
+        return _uniffi_lift_return(_uniffi_ffi_result)
+
+
+
+class _UniffiFfiConverterTypePicture:
+    @staticmethod
+    def lift(value: int) -> Picture:
+        return Picture._uniffi_make_instance(value)
+
+    @staticmethod
+    def check_lower(value: Picture):
+        if not isinstance(value, Picture):
+            raise TypeError("Expected Picture instance, {} found".format(type(value).__name__))
+
+    @staticmethod
+    def lower(value: Picture) -> ctypes.c_uint64:
+        return value._uniffi_clone_handle()
+
+    @classmethod
+    def read(cls, buf: _UniffiRustBuffer) -> Picture:
+        ptr = buf.read_u64()
+        if ptr == 0:
+            raise InternalError("Raw handle value was null")
+        return cls.lift(ptr)
+
+    @classmethod
+    def write(cls, value: Picture, buf: _UniffiRustBuffer):
+        buf.write_u64(cls.lower(value))
+
+class _UniffiFfiConverterSequenceTypePicture(_UniffiConverterRustBuffer):
+    @classmethod
+    def check_lower(cls, value):
+        for item in value:
+            _UniffiFfiConverterTypePicture.check_lower(item)
+
+    @classmethod
+    def write(cls, value, buf):
+        items = len(value)
+        buf.write_i32(items)
+        for item in value:
+            _UniffiFfiConverterTypePicture.write(item, buf)
+
+    @classmethod
+    def read(cls, buf):
+        count = buf.read_i32()
+        if count < 0:
+            raise InternalError("Unexpected negative sequence length")
+
+        return [
+            _UniffiFfiConverterTypePicture.read(buf) for i in range(count)
+        ]
+
+@dataclass
+class Message:
+    """
+    One message of a conversation.
+"""
+    def __init__(self, *, role:str, content:str, fields:typing.Optional[str] = _DEFAULT, pictures:typing.List[Picture] = _DEFAULT):
+        self.role = role
+        self.content = content
+        if fields is _DEFAULT:
+            self.fields = None
+        else:
+            self.fields = fields
+        if pictures is _DEFAULT:
+            self.pictures = []
+        else:
+            self.pictures = pictures
+
+
+
+
+    def __str__(self):
+        return "Message(role={}, content={}, fields={}, pictures={})".format(self.role, self.content, self.fields, self.pictures)
+    def __eq__(self, other):
+        if self.role != other.role:
+            return False
+        if self.content != other.content:
+            return False
+        if self.fields != other.fields:
+            return False
+        if self.pictures != other.pictures:
+            return False
+        return True
+
+class _UniffiFfiConverterTypeMessage(_UniffiConverterRustBuffer):
+    @staticmethod
+    def read(buf):
+        return Message(
+            role=_UniffiFfiConverterString.read(buf),
+            content=_UniffiFfiConverterString.read(buf),
+            fields=_UniffiFfiConverterOptionalString.read(buf),
+            pictures=_UniffiFfiConverterSequenceTypePicture.read(buf),
+        )
+
+    @staticmethod
+    def check_lower(value):
+        _UniffiFfiConverterString.check_lower(value.role)
+        _UniffiFfiConverterString.check_lower(value.content)
+        _UniffiFfiConverterOptionalString.check_lower(value.fields)
+        _UniffiFfiConverterSequenceTypePicture.check_lower(value.pictures)
+
+    @staticmethod
+    def write(value, buf):
+        _UniffiFfiConverterString.write(value.role, buf)
+        _UniffiFfiConverterString.write(value.content, buf)
+        _UniffiFfiConverterOptionalString.write(value.fields, buf)
+        _UniffiFfiConverterSequenceTypePicture.write(value.pictures, buf)
+
+@dataclass
+class ModelInfo:
+    """
+    What a model is and how it runs.
+"""
+    def __init__(self, *, architecture:str, name:typing.Optional[str], layers:int, width:int, vocabulary:int, context:int, parameters:int, weight_bytes:int, has_chat_template:bool, generates:bool, pooling:typing.Optional[Pooling], kernels:str, threads:int, path:typing.Optional[str], parts:int, gguf_version:int, mapped_bytes:int):
+        self.architecture = architecture
+        self.name = name
+        self.layers = layers
+        self.width = width
+        self.vocabulary = vocabulary
+        self.context = context
+        self.parameters = parameters
+        self.weight_bytes = weight_bytes
+        self.has_chat_template = has_chat_template
+        self.generates = generates
+        self.pooling = pooling
+        self.kernels = kernels
+        self.threads = threads
+        self.path = path
+        self.parts = parts
+        self.gguf_version = gguf_version
+        self.mapped_bytes = mapped_bytes
+
+
+
+
+    def __str__(self):
+        return "ModelInfo(architecture={}, name={}, layers={}, width={}, vocabulary={}, context={}, parameters={}, weight_bytes={}, has_chat_template={}, generates={}, pooling={}, kernels={}, threads={}, path={}, parts={}, gguf_version={}, mapped_bytes={})".format(self.architecture, self.name, self.layers, self.width, self.vocabulary, self.context, self.parameters, self.weight_bytes, self.has_chat_template, self.generates, self.pooling, self.kernels, self.threads, self.path, self.parts, self.gguf_version, self.mapped_bytes)
+    def __eq__(self, other):
+        if self.architecture != other.architecture:
+            return False
+        if self.name != other.name:
+            return False
+        if self.layers != other.layers:
+            return False
+        if self.width != other.width:
+            return False
+        if self.vocabulary != other.vocabulary:
+            return False
+        if self.context != other.context:
+            return False
+        if self.parameters != other.parameters:
+            return False
+        if self.weight_bytes != other.weight_bytes:
+            return False
+        if self.has_chat_template != other.has_chat_template:
+            return False
+        if self.generates != other.generates:
+            return False
+        if self.pooling != other.pooling:
+            return False
+        if self.kernels != other.kernels:
+            return False
+        if self.threads != other.threads:
+            return False
+        if self.path != other.path:
+            return False
+        if self.parts != other.parts:
+            return False
+        if self.gguf_version != other.gguf_version:
+            return False
+        if self.mapped_bytes != other.mapped_bytes:
+            return False
+        return True
+
+class _UniffiFfiConverterTypeModelInfo(_UniffiConverterRustBuffer):
+    @staticmethod
+    def read(buf):
+        return ModelInfo(
+            architecture=_UniffiFfiConverterString.read(buf),
+            name=_UniffiFfiConverterOptionalString.read(buf),
+            layers=_UniffiFfiConverterUInt64.read(buf),
+            width=_UniffiFfiConverterUInt64.read(buf),
+            vocabulary=_UniffiFfiConverterUInt64.read(buf),
+            context=_UniffiFfiConverterUInt64.read(buf),
+            parameters=_UniffiFfiConverterUInt64.read(buf),
+            weight_bytes=_UniffiFfiConverterUInt64.read(buf),
+            has_chat_template=_UniffiFfiConverterBoolean.read(buf),
+            generates=_UniffiFfiConverterBoolean.read(buf),
+            pooling=_UniffiFfiConverterOptionalTypePooling.read(buf),
+            kernels=_UniffiFfiConverterString.read(buf),
+            threads=_UniffiFfiConverterUInt64.read(buf),
+            path=_UniffiFfiConverterOptionalString.read(buf),
+            parts=_UniffiFfiConverterUInt64.read(buf),
+            gguf_version=_UniffiFfiConverterUInt32.read(buf),
+            mapped_bytes=_UniffiFfiConverterUInt64.read(buf),
+        )
+
+    @staticmethod
+    def check_lower(value):
+        _UniffiFfiConverterString.check_lower(value.architecture)
+        _UniffiFfiConverterOptionalString.check_lower(value.name)
+        _UniffiFfiConverterUInt64.check_lower(value.layers)
+        _UniffiFfiConverterUInt64.check_lower(value.width)
+        _UniffiFfiConverterUInt64.check_lower(value.vocabulary)
+        _UniffiFfiConverterUInt64.check_lower(value.context)
+        _UniffiFfiConverterUInt64.check_lower(value.parameters)
+        _UniffiFfiConverterUInt64.check_lower(value.weight_bytes)
+        _UniffiFfiConverterBoolean.check_lower(value.has_chat_template)
+        _UniffiFfiConverterBoolean.check_lower(value.generates)
+        _UniffiFfiConverterOptionalTypePooling.check_lower(value.pooling)
+        _UniffiFfiConverterString.check_lower(value.kernels)
+        _UniffiFfiConverterUInt64.check_lower(value.threads)
+        _UniffiFfiConverterOptionalString.check_lower(value.path)
+        _UniffiFfiConverterUInt64.check_lower(value.parts)
+        _UniffiFfiConverterUInt32.check_lower(value.gguf_version)
+        _UniffiFfiConverterUInt64.check_lower(value.mapped_bytes)
+
+    @staticmethod
+    def write(value, buf):
+        _UniffiFfiConverterString.write(value.architecture, buf)
+        _UniffiFfiConverterOptionalString.write(value.name, buf)
+        _UniffiFfiConverterUInt64.write(value.layers, buf)
+        _UniffiFfiConverterUInt64.write(value.width, buf)
+        _UniffiFfiConverterUInt64.write(value.vocabulary, buf)
+        _UniffiFfiConverterUInt64.write(value.context, buf)
+        _UniffiFfiConverterUInt64.write(value.parameters, buf)
+        _UniffiFfiConverterUInt64.write(value.weight_bytes, buf)
+        _UniffiFfiConverterBoolean.write(value.has_chat_template, buf)
+        _UniffiFfiConverterBoolean.write(value.generates, buf)
+        _UniffiFfiConverterOptionalTypePooling.write(value.pooling, buf)
+        _UniffiFfiConverterString.write(value.kernels, buf)
+        _UniffiFfiConverterUInt64.write(value.threads, buf)
+        _UniffiFfiConverterOptionalString.write(value.path, buf)
+        _UniffiFfiConverterUInt64.write(value.parts, buf)
+        _UniffiFfiConverterUInt32.write(value.gguf_version, buf)
+        _UniffiFfiConverterUInt64.write(value.mapped_bytes, buf)
+
+
+
+
+
+
+class LogLevel(enum.Enum):
+    """
+    How important a message is, the most important first.
+"""
+
+    ERROR = 0
+    """
+    Something failed and no caller is told by a result.
+"""
+
+    WARN = 1
+    """
+    It works, but not as one would want.
+"""
+
+    INFO = 2
+    """
+    What was opened, with which settings; how a job ended.
+"""
+
+    DEBUG = 3
+    """
+    What helps when looking for a mistake.
+"""
+
+
+
+class _UniffiFfiConverterTypeLogLevel(_UniffiConverterRustBuffer):
+    @staticmethod
+    def read(buf):
+        variant = buf.read_i32()
+        if variant == 1:
+            return LogLevel.ERROR
+        if variant == 2:
+            return LogLevel.WARN
+        if variant == 3:
+            return LogLevel.INFO
+        if variant == 4:
+            return LogLevel.DEBUG
+        raise InternalError("Raw enum value doesn't match any cases")
+
+    @staticmethod
+    def check_lower(value):
+        if value == LogLevel.ERROR:
+            return
+        if value == LogLevel.WARN:
+            return
+        if value == LogLevel.INFO:
+            return
+        if value == LogLevel.DEBUG:
+            return
+        raise ValueError(value)
+
+    @staticmethod
+    def write(value, buf):
+        if value == LogLevel.ERROR:
+            buf.write_i32(1)
+        if value == LogLevel.WARN:
+            buf.write_i32(2)
+        if value == LogLevel.INFO:
+            buf.write_i32(3)
+        if value == LogLevel.DEBUG:
+            buf.write_i32(4)
+
+
+
+
+
+# LogFailure
+# We want to define each variant as a nested class that's also a subclass,
+# which is tricky in Python.  To accomplish this we're going to create each
+# class separately, then manually add the child classes to the base class's
+# __dict__.  All of this happens in dummy class to avoid polluting the module
+# namespace.
+class LogFailure(Exception):
+    """
+    Thrown by a log sink written in another language. The library ignores it: logging never fails a call.
+"""
+    pass
+
+_UniffiTempLogFailure = LogFailure
+
+class LogFailure:  # type: ignore
+    """
+    Thrown by a log sink written in another language. The library ignores it: logging never fails a call.
+"""
+
+    class Failed(_UniffiTempLogFailure):
+        """
+        The sink failed.
+"""
+
+        def __init__(self, reason):
+            super().__init__(", ".join([
+                "reason={!r}".format(reason),
+            ]))
+            self.reason = reason
+
+        def __repr__(self):
+            return "LogFailure.Failed({})".format(str(self))
+    _UniffiTempLogFailure.Failed = Failed # type: ignore
+
+LogFailure = _UniffiTempLogFailure # type: ignore
+del _UniffiTempLogFailure
+
+
+class _UniffiFfiConverterTypeLogFailure(_UniffiConverterRustBuffer):
+    @staticmethod
+    def read(buf):
+        variant = buf.read_i32()
+        if variant == 1:
+            return LogFailure.Failed(
+                _UniffiFfiConverterString.read(buf),
+            )
+        raise InternalError("Raw enum value doesn't match any cases")
+
+    @staticmethod
+    def check_lower(value):
+        if isinstance(value, LogFailure.Failed):
+            _UniffiFfiConverterString.check_lower(value.reason)
+            return
+
+    @staticmethod
+    def write(value, buf):
+        if isinstance(value, LogFailure.Failed):
+            buf.write_i32(1)
+            _UniffiFfiConverterString.write(value.reason, buf)
+
+
+class LogSink():
+    """
+    Where messages go. Called on whichever thread has something to say, never for each token. Messages hold no prompt
+    and no answer. It must not call back into the library; an error that it throws is ignored.
+"""
+
+    def log(self, level: LogLevel,text: str) -> None:
+        """
+        Takes one message.
+"""
+        raise NotImplementedError
+
+class LogSinkImpl(LogSink):
+    """
+    Where messages go. Called on whichever thread has something to say, never for each token. Messages hold no prompt
+    and no answer. It must not call back into the library; an error that it throws is ignored.
+"""
+
+    _handle: ctypes.c_uint64
+
+    def __init__(self, *args, **kwargs):
+        raise ValueError("This class has no default constructor")
+
+    def __del__(self):
+        # In case of partial initialization of instances.
+        handle = getattr(self, "_handle", None)
+        if handle is not None:
+            _uniffi_rust_call(_UniffiLib.uniffi_siskin_bindings_fn_free_logsink, handle)
+
+    def _uniffi_clone_handle(self):
+        return _uniffi_rust_call(_UniffiLib.uniffi_siskin_bindings_fn_clone_logsink, self._handle)
+
+    # Used by alternative constructors or any methods which return this type.
+    @classmethod
+    def _uniffi_make_instance(cls, handle):
+        # Lightly yucky way to bypass the usual __init__ logic
+        # and just create a new instance with the required handle.
+        inst = cls.__new__(cls)
+        inst._handle = handle
+        return inst
+    def log(self, level: LogLevel,text: str) -> None:
+        """
+        Takes one message.
+"""
+
+        _UniffiFfiConverterTypeLogLevel.check_lower(level)
+
+        _UniffiFfiConverterString.check_lower(text)
+        _uniffi_lowered_args = (
+            self._uniffi_clone_handle(),
+            _UniffiFfiConverterTypeLogLevel.lower(level),
+            _UniffiFfiConverterString.lower(text),
+        )
+        _uniffi_lift_return = lambda val: None
+        _uniffi_error_converter = _UniffiFfiConverterTypeLogFailure
+        _uniffi_ffi_result = _uniffi_rust_call_with_error(
+            _uniffi_error_converter,
+            _UniffiLib.uniffi_siskin_bindings_fn_method_logsink_log,
+            *_uniffi_lowered_args,
+        )
+        return _uniffi_lift_return(_uniffi_ffi_result)
+
+
+
+
+# Put all the bits inside a class to keep the top-level namespace clean
+class _UniffiTraitImplLogSinkImpl:
+    # For each method, generate a callback function to pass to Rust
+
+    @_UNIFFI_CALLBACK_INTERFACE_SISKIN_LOG_SINK_METHOD0
+    def log(
+            uniffi_handle,
+            level,
+            text,
+            uniffi_out_return,
+            uniffi_call_status_ptr,
+        ):
+        uniffi_obj = _UniffiFfiConverterTypeLogSink._handle_map.get(uniffi_handle)
+        def make_call():
+            uniffi_args = (_UniffiFfiConverterTypeLogLevel.lift(level), _UniffiFfiConverterString.lift(text), )
+            uniffi_method = uniffi_obj.log
+            return uniffi_method(*uniffi_args)
+        write_return_value = lambda v: None
+        _uniffi_trait_interface_call_with_error(
+                uniffi_call_status_ptr.contents,
+                make_call,
+                write_return_value,
+                LogFailure,
+                _UniffiFfiConverterTypeLogFailure.lower,
+        )
+
+    @_UNIFFI_CALLBACK_INTERFACE_FREE_SISKIN_LOG_SINK
+    def _uniffi_free(uniffi_handle):
+        _UniffiFfiConverterTypeLogSink._handle_map.remove(uniffi_handle)
+
+    @_UNIFFI_CALLBACK_INTERFACE_CLONE_SISKIN_LOG_SINK
+    def _uniffi_clone(uniffi_handle):
+        return _UniffiFfiConverterTypeLogSink._handle_map.clone(uniffi_handle)
+
+    # Generate the FFI VTable.  This has a field for each callback interface method.
+    _uniffi_vtable = _UniffiVTableCallbackInterfaceSiskinLogSink(
+        _uniffi_free,
+        _uniffi_clone,
+        log,
+    )
+    # Send Rust a pointer to the VTable.  Note: this means we need to keep the struct alive forever,
+    # or else bad things will happen when Rust tries to access it.
+    _UniffiLib.uniffi_siskin_bindings_fn_init_callback_vtable_logsink(ctypes.byref(_uniffi_vtable))
+
+class _UniffiFfiConverterTypeLogSink:
+    _handle_map = _UniffiHandleMap()
+
+    @staticmethod
+    def lift(value: int):
+        if (value & 1) == 0:
+            # Rust-generated handle, construct a new class that uses the handle to implement the
+            # interface
+            return LogSinkImpl._uniffi_make_instance(value)
+        else:
+            # Python-generated handle, get the object from the handle map
+            return _UniffiFfiConverterTypeLogSink._handle_map.remove(value)
+
+    @staticmethod
+    def check_lower(value: LogSink):
+        if not isinstance(value, LogSink):
+            raise TypeError("Expected LogSink subclass, {} found".format(type(value).__name__))
+
+    @staticmethod
+    def lower(value: LogSink):
+         if isinstance(value, LogSinkImpl):
+            # Rust-implementated object.  Clone the handle and return it
+            return value._uniffi_clone_handle()
+         else:
+            # Python-implementated object, generate a new vtable handle and return that.
+            return _UniffiFfiConverterTypeLogSink._handle_map.insert(value)
+
+    @classmethod
+    def read(cls, buf: _UniffiRustBuffer):
+        ptr = buf.read_u64()
+        if ptr == 0:
+            raise InternalError("Raw handle value was null")
+        return cls.lift(ptr)
+
+    @classmethod
+    def write(cls, value: LogSink, buf: _UniffiRustBuffer):
+        buf.write_u64(cls.lower(value))
+
+class _UniffiFfiConverterOptionalTypeLogSink(_UniffiConverterRustBuffer):
+    @classmethod
+    def check_lower(cls, value):
+        if value is not None:
+            _UniffiFfiConverterTypeLogSink.check_lower(value)
+
+    @classmethod
+    def write(cls, value, buf):
+        if value is None:
+            buf.write_u8(0)
+            return
+
+        buf.write_u8(1)
+        _UniffiFfiConverterTypeLogSink.write(value, buf)
+
+    @classmethod
+    def read(cls, buf):
+        flag = buf.read_u8()
+        if flag == 0:
+            return None
+        elif flag == 1:
+            return _UniffiFfiConverterTypeLogSink.read(buf)
+        else:
+            raise InternalError("Unexpected flag byte for optional type")
+
+class _UniffiFfiConverterOptionalTypeLogLevel(_UniffiConverterRustBuffer):
+    @classmethod
+    def check_lower(cls, value):
+        if value is not None:
+            _UniffiFfiConverterTypeLogLevel.check_lower(value)
+
+    @classmethod
+    def write(cls, value, buf):
+        if value is None:
+            buf.write_u8(0)
+            return
+
+        buf.write_u8(1)
+        _UniffiFfiConverterTypeLogLevel.write(value, buf)
+
+    @classmethod
+    def read(cls, buf):
+        flag = buf.read_u8()
+        if flag == 0:
+            return None
+        elif flag == 1:
+            return _UniffiFfiConverterTypeLogLevel.read(buf)
+        else:
+            raise InternalError("Unexpected flag byte for optional type")
+
+
+
+
+
+
+class Experts(enum.Enum):
+    """
+    How the experts of a model come into memory.
+"""
+
+    AUTO = 0
+    """
+    One by one if the file is larger than the memory that is left, else like everything else.
+"""
+
+    MAP = 1
+    """
+    Like everything else: the system reads around what is touched.
+"""
+
+    STREAM = 2
+    """
+    One by one: the system is told which come next, and reads nothing else of them.
+"""
+
+
+
+class _UniffiFfiConverterTypeExperts(_UniffiConverterRustBuffer):
+    @staticmethod
+    def read(buf):
+        variant = buf.read_i32()
+        if variant == 1:
+            return Experts.AUTO
+        if variant == 2:
+            return Experts.MAP
+        if variant == 3:
+            return Experts.STREAM
+        raise InternalError("Raw enum value doesn't match any cases")
+
+    @staticmethod
+    def check_lower(value):
+        if value == Experts.AUTO:
+            return
+        if value == Experts.MAP:
+            return
+        if value == Experts.STREAM:
+            return
+        raise ValueError(value)
+
+    @staticmethod
+    def write(value, buf):
+        if value == Experts.AUTO:
+            buf.write_i32(1)
+        if value == Experts.MAP:
+            buf.write_i32(2)
+        if value == Experts.STREAM:
+            buf.write_i32(3)
+
+
+
+class _UniffiFfiConverterOptionalTypeExperts(_UniffiConverterRustBuffer):
+    @classmethod
+    def check_lower(cls, value):
+        if value is not None:
+            _UniffiFfiConverterTypeExperts.check_lower(value)
+
+    @classmethod
+    def write(cls, value, buf):
+        if value is None:
+            buf.write_u8(0)
+            return
+
+        buf.write_u8(1)
+        _UniffiFfiConverterTypeExperts.write(value, buf)
+
+    @classmethod
+    def read(cls, buf):
+        flag = buf.read_u8()
+        if flag == 0:
+            return None
+        elif flag == 1:
+            return _UniffiFfiConverterTypeExperts.read(buf)
+        else:
+            raise InternalError("Unexpected flag byte for optional type")
+
+@dataclass
+class ModelOptions:
+    """
+    How to run a model.
+"""
+    def __init__(self, *, threads:typing.Optional[int] = _DEFAULT, kernels:typing.Optional[str] = _DEFAULT, log:typing.Optional[LogSink] = _DEFAULT, log_level:typing.Optional[LogLevel] = _DEFAULT, experts:typing.Optional[Experts] = _DEFAULT):
+        if threads is _DEFAULT:
+            self.threads = None
+        else:
+            self.threads = threads
+        if kernels is _DEFAULT:
+            self.kernels = None
+        else:
+            self.kernels = kernels
+        if log is _DEFAULT:
+            self.log = None
+        else:
+            self.log = log
+        if log_level is _DEFAULT:
+            self.log_level = None
+        else:
+            self.log_level = log_level
+        if experts is _DEFAULT:
+            self.experts = None
+        else:
+            self.experts = experts
+
+
+
+
+    def __str__(self):
+        return "ModelOptions(threads={}, kernels={}, log={}, log_level={}, experts={})".format(self.threads, self.kernels, self.log, self.log_level, self.experts)
+    def __eq__(self, other):
+        if self.threads != other.threads:
+            return False
+        if self.kernels != other.kernels:
+            return False
+        if self.log != other.log:
+            return False
+        if self.log_level != other.log_level:
+            return False
+        if self.experts != other.experts:
+            return False
+        return True
+
+class _UniffiFfiConverterTypeModelOptions(_UniffiConverterRustBuffer):
+    @staticmethod
+    def read(buf):
+        return ModelOptions(
+            threads=_UniffiFfiConverterOptionalUInt32.read(buf),
+            kernels=_UniffiFfiConverterOptionalString.read(buf),
+            log=_UniffiFfiConverterOptionalTypeLogSink.read(buf),
+            log_level=_UniffiFfiConverterOptionalTypeLogLevel.read(buf),
+            experts=_UniffiFfiConverterOptionalTypeExperts.read(buf),
+        )
+
+    @staticmethod
+    def check_lower(value):
+        _UniffiFfiConverterOptionalUInt32.check_lower(value.threads)
+        _UniffiFfiConverterOptionalString.check_lower(value.kernels)
+        _UniffiFfiConverterOptionalTypeLogSink.check_lower(value.log)
+        _UniffiFfiConverterOptionalTypeLogLevel.check_lower(value.log_level)
+        _UniffiFfiConverterOptionalTypeExperts.check_lower(value.experts)
+
+    @staticmethod
+    def write(value, buf):
+        _UniffiFfiConverterOptionalUInt32.write(value.threads, buf)
+        _UniffiFfiConverterOptionalString.write(value.kernels, buf)
+        _UniffiFfiConverterOptionalTypeLogSink.write(value.log, buf)
+        _UniffiFfiConverterOptionalTypeLogLevel.write(value.log_level, buf)
+        _UniffiFfiConverterOptionalTypeExperts.write(value.experts, buf)
+
+@dataclass
+class ModerateOptions:
+    """
+    How to moderate.
+"""
+    def __init__(self, *, any_model:bool = False):
+        self.any_model = any_model
+
+
+
+
+    def __str__(self):
+        return "ModerateOptions(any_model={})".format(self.any_model)
+    def __eq__(self, other):
+        if self.any_model != other.any_model:
+            return False
+        return True
+
+class _UniffiFfiConverterTypeModerateOptions(_UniffiConverterRustBuffer):
+    @staticmethod
+    def read(buf):
+        return ModerateOptions(
+            any_model=_UniffiFfiConverterBoolean.read(buf),
+        )
+
+    @staticmethod
+    def check_lower(value):
+        _UniffiFfiConverterBoolean.check_lower(value.any_model)
+
+    @staticmethod
+    def write(value, buf):
+        _UniffiFfiConverterBoolean.write(value.any_model, buf)
+
+@dataclass
+class PanAndScan:
+    """
+    Into which parts a long picture is cut ("pan and scan"), which are shown behind the whole: what is small in it is lost when
+    the whole becomes a square. The defaults are what Gemma 3 was published with.
+"""
+    def __init__(self, *, min_crop_size:int = 256, max_crops:int = 4, min_ratio:float = 1.2):
+        self.min_crop_size = min_crop_size
+        self.max_crops = max_crops
+        self.min_ratio = min_ratio
+
+
+
+
+    def __str__(self):
+        return "PanAndScan(min_crop_size={}, max_crops={}, min_ratio={})".format(self.min_crop_size, self.max_crops, self.min_ratio)
+    def __eq__(self, other):
+        if self.min_crop_size != other.min_crop_size:
+            return False
+        if self.max_crops != other.max_crops:
+            return False
+        if self.min_ratio != other.min_ratio:
+            return False
+        return True
+
+class _UniffiFfiConverterTypePanAndScan(_UniffiConverterRustBuffer):
+    @staticmethod
+    def read(buf):
+        return PanAndScan(
+            min_crop_size=_UniffiFfiConverterUInt64.read(buf),
+            max_crops=_UniffiFfiConverterUInt64.read(buf),
+            min_ratio=_UniffiFfiConverterFloat64.read(buf),
+        )
+
+    @staticmethod
+    def check_lower(value):
+        _UniffiFfiConverterUInt64.check_lower(value.min_crop_size)
+        _UniffiFfiConverterUInt64.check_lower(value.max_crops)
+        _UniffiFfiConverterFloat64.check_lower(value.min_ratio)
+
+    @staticmethod
+    def write(value, buf):
+        _UniffiFfiConverterUInt64.write(value.min_crop_size, buf)
+        _UniffiFfiConverterUInt64.write(value.max_crops, buf)
+        _UniffiFfiConverterFloat64.write(value.min_ratio, buf)
+
+@dataclass
+class Policy:
+    """
+    A rule that a text may violate.
+"""
+    def __init__(self, *, name:str, guideline:typing.Optional[str] = _DEFAULT):
+        self.name = name
+        if guideline is _DEFAULT:
+            self.guideline = None
+        else:
+            self.guideline = guideline
+
+
+
+
+    def __str__(self):
+        return "Policy(name={}, guideline={})".format(self.name, self.guideline)
+    def __eq__(self, other):
+        if self.name != other.name:
+            return False
+        if self.guideline != other.guideline:
+            return False
+        return True
+
+class _UniffiFfiConverterTypePolicy(_UniffiConverterRustBuffer):
+    @staticmethod
+    def read(buf):
+        return Policy(
+            name=_UniffiFfiConverterString.read(buf),
+            guideline=_UniffiFfiConverterOptionalString.read(buf),
+        )
+
+    @staticmethod
+    def check_lower(value):
+        _UniffiFfiConverterString.check_lower(value.name)
+        _UniffiFfiConverterOptionalString.check_lower(value.guideline)
+
+    @staticmethod
+    def write(value, buf):
+        _UniffiFfiConverterString.write(value.name, buf)
+        _UniffiFfiConverterOptionalString.write(value.guideline, buf)
+
+class _UniffiFfiConverterInt64(_UniffiConverterPrimitiveInt):
+    CLASS_NAME = "i64"
+    VALUE_MIN = -2**63
+    VALUE_MAX = 2**63
+
+    @staticmethod
+    def read(buf):
+        return buf.read_i64()
+
+    @staticmethod
+    def write(value, buf):
+        buf.write_i64(value)
+
+class _UniffiFfiConverterOptionalInt64(_UniffiConverterRustBuffer):
+    @classmethod
+    def check_lower(cls, value):
+        if value is not None:
+            _UniffiFfiConverterInt64.check_lower(value)
+
+    @classmethod
+    def write(cls, value, buf):
+        if value is None:
+            buf.write_u8(0)
+            return
+
+        buf.write_u8(1)
+        _UniffiFfiConverterInt64.write(value, buf)
+
+    @classmethod
+    def read(cls, buf):
+        flag = buf.read_u8()
+        if flag == 0:
+            return None
+        elif flag == 1:
+            return _UniffiFfiConverterInt64.read(buf)
+        else:
+            raise InternalError("Unexpected flag byte for optional type")
+
+@dataclass
+class RenderOptions:
+    """
+    What a chat template is given besides the messages.
+"""
+    def __init__(self, *, add_generation_prompt:bool = True, tools:typing.Optional[str] = _DEFAULT, variables:typing.Optional[str] = _DEFAULT, now:typing.Optional[int] = _DEFAULT):
+        self.add_generation_prompt = add_generation_prompt
+        if tools is _DEFAULT:
+            self.tools = None
+        else:
+            self.tools = tools
+        if variables is _DEFAULT:
+            self.variables = None
+        else:
+            self.variables = variables
+        if now is _DEFAULT:
+            self.now = None
+        else:
+            self.now = now
+
+
+
+
+    def __str__(self):
+        return "RenderOptions(add_generation_prompt={}, tools={}, variables={}, now={})".format(self.add_generation_prompt, self.tools, self.variables, self.now)
+    def __eq__(self, other):
+        if self.add_generation_prompt != other.add_generation_prompt:
+            return False
+        if self.tools != other.tools:
+            return False
+        if self.variables != other.variables:
+            return False
+        if self.now != other.now:
+            return False
+        return True
+
+class _UniffiFfiConverterTypeRenderOptions(_UniffiConverterRustBuffer):
+    @staticmethod
+    def read(buf):
+        return RenderOptions(
+            add_generation_prompt=_UniffiFfiConverterBoolean.read(buf),
+            tools=_UniffiFfiConverterOptionalString.read(buf),
+            variables=_UniffiFfiConverterOptionalString.read(buf),
+            now=_UniffiFfiConverterOptionalInt64.read(buf),
+        )
+
+    @staticmethod
+    def check_lower(value):
+        _UniffiFfiConverterBoolean.check_lower(value.add_generation_prompt)
+        _UniffiFfiConverterOptionalString.check_lower(value.tools)
+        _UniffiFfiConverterOptionalString.check_lower(value.variables)
+        _UniffiFfiConverterOptionalInt64.check_lower(value.now)
+
+    @staticmethod
+    def write(value, buf):
+        _UniffiFfiConverterBoolean.write(value.add_generation_prompt, buf)
+        _UniffiFfiConverterOptionalString.write(value.tools, buf)
+        _UniffiFfiConverterOptionalString.write(value.variables, buf)
+        _UniffiFfiConverterOptionalInt64.write(value.now, buf)
+
+@dataclass
+class Score:
+    """
+    How a text stands to a policy.
+"""
+    def __init__(self, *, policy:str, probability:float):
+        self.policy = policy
+        self.probability = probability
+
+
+
+
+    def __str__(self):
+        return "Score(policy={}, probability={})".format(self.policy, self.probability)
+    def __eq__(self, other):
+        if self.policy != other.policy:
+            return False
+        if self.probability != other.probability:
+            return False
+        return True
+
+class _UniffiFfiConverterTypeScore(_UniffiConverterRustBuffer):
+    @staticmethod
+    def read(buf):
+        return Score(
+            policy=_UniffiFfiConverterString.read(buf),
+            probability=_UniffiFfiConverterFloat64.read(buf),
+        )
+
+    @staticmethod
+    def check_lower(value):
+        _UniffiFfiConverterString.check_lower(value.policy)
+        _UniffiFfiConverterFloat64.check_lower(value.probability)
+
+    @staticmethod
+    def write(value, buf):
+        _UniffiFfiConverterString.write(value.policy, buf)
+        _UniffiFfiConverterFloat64.write(value.probability, buf)
+
+
+
+
+
+
+class KvType(enum.Enum):
+    """
+    How keys and values are stored.
+"""
+
+    F16 = 0
+    """
+    16-bit floats.
+"""
+
+    F32 = 1
+    """
+    32-bit floats: twice the memory, for comparisons with a reference.
+"""
+
+    Q8 = 2
+    """
+    8 bits: about half the memory, and faster behind long texts. Answers differ a little from those with floats.
+"""
+
+
+
+class _UniffiFfiConverterTypeKvType(_UniffiConverterRustBuffer):
+    @staticmethod
+    def read(buf):
+        variant = buf.read_i32()
+        if variant == 1:
+            return KvType.F16
+        if variant == 2:
+            return KvType.F32
+        if variant == 3:
+            return KvType.Q8
+        raise InternalError("Raw enum value doesn't match any cases")
+
+    @staticmethod
+    def check_lower(value):
+        if value == KvType.F16:
+            return
+        if value == KvType.F32:
+            return
+        if value == KvType.Q8:
+            return
+        raise ValueError(value)
+
+    @staticmethod
+    def write(value, buf):
+        if value == KvType.F16:
+            buf.write_i32(1)
+        if value == KvType.F32:
+            buf.write_i32(2)
+        if value == KvType.Q8:
+            buf.write_i32(3)
+
+
+
+class _UniffiFfiConverterOptionalTypeKvType(_UniffiConverterRustBuffer):
+    @classmethod
+    def check_lower(cls, value):
+        if value is not None:
+            _UniffiFfiConverterTypeKvType.check_lower(value)
+
+    @classmethod
+    def write(cls, value, buf):
+        if value is None:
+            buf.write_u8(0)
+            return
+
+        buf.write_u8(1)
+        _UniffiFfiConverterTypeKvType.write(value, buf)
+
+    @classmethod
+    def read(cls, buf):
+        flag = buf.read_u8()
+        if flag == 0:
+            return None
+        elif flag == 1:
+            return _UniffiFfiConverterTypeKvType.read(buf)
+        else:
+            raise InternalError("Unexpected flag byte for optional type")
+
+@dataclass
+class SessionOptions:
+    """
+    Sizes of a session.
+"""
+    def __init__(self, *, context:typing.Optional[int] = _DEFAULT, batch:typing.Optional[int] = _DEFAULT, kv_type:typing.Optional[KvType] = _DEFAULT):
+        if context is _DEFAULT:
+            self.context = None
+        else:
+            self.context = context
+        if batch is _DEFAULT:
+            self.batch = None
+        else:
+            self.batch = batch
+        if kv_type is _DEFAULT:
+            self.kv_type = None
+        else:
+            self.kv_type = kv_type
+
+
+
+
+    def __str__(self):
+        return "SessionOptions(context={}, batch={}, kv_type={})".format(self.context, self.batch, self.kv_type)
+    def __eq__(self, other):
+        if self.context != other.context:
+            return False
+        if self.batch != other.batch:
+            return False
+        if self.kv_type != other.kv_type:
+            return False
+        return True
+
+class _UniffiFfiConverterTypeSessionOptions(_UniffiConverterRustBuffer):
+    @staticmethod
+    def read(buf):
+        return SessionOptions(
+            context=_UniffiFfiConverterOptionalUInt32.read(buf),
+            batch=_UniffiFfiConverterOptionalUInt32.read(buf),
+            kv_type=_UniffiFfiConverterOptionalTypeKvType.read(buf),
+        )
+
+    @staticmethod
+    def check_lower(value):
+        _UniffiFfiConverterOptionalUInt32.check_lower(value.context)
+        _UniffiFfiConverterOptionalUInt32.check_lower(value.batch)
+        _UniffiFfiConverterOptionalTypeKvType.check_lower(value.kv_type)
+
+    @staticmethod
+    def write(value, buf):
+        _UniffiFfiConverterOptionalUInt32.write(value.context, buf)
+        _UniffiFfiConverterOptionalUInt32.write(value.batch, buf)
+        _UniffiFfiConverterOptionalTypeKvType.write(value.kv_type, buf)
+
+class _UniffiFfiConverterSequenceUInt32(_UniffiConverterRustBuffer):
+    @classmethod
+    def check_lower(cls, value):
+        for item in value:
+            _UniffiFfiConverterUInt32.check_lower(item)
+
+    @classmethod
+    def write(cls, value, buf):
+        items = len(value)
+        buf.write_i32(items)
+        for item in value:
+            _UniffiFfiConverterUInt32.write(item, buf)
+
+    @classmethod
+    def read(cls, buf):
+        count = buf.read_i32()
+        if count < 0:
+            raise InternalError("Unexpected negative sequence length")
+
+        return [
+            _UniffiFfiConverterUInt32.read(buf) for i in range(count)
+        ]
+
+@dataclass
+class SpecialTokens:
+    """
+    The tokens with a meaning of their own.
+"""
+    def __init__(self, *, bos:typing.Optional[int], eos:typing.Optional[int], ends:typing.List[int]):
+        self.bos = bos
+        self.eos = eos
+        self.ends = ends
+
+
+
+
+    def __str__(self):
+        return "SpecialTokens(bos={}, eos={}, ends={})".format(self.bos, self.eos, self.ends)
+    def __eq__(self, other):
+        if self.bos != other.bos:
+            return False
+        if self.eos != other.eos:
+            return False
+        if self.ends != other.ends:
+            return False
+        return True
+
+class _UniffiFfiConverterTypeSpecialTokens(_UniffiConverterRustBuffer):
+    @staticmethod
+    def read(buf):
+        return SpecialTokens(
+            bos=_UniffiFfiConverterOptionalUInt32.read(buf),
+            eos=_UniffiFfiConverterOptionalUInt32.read(buf),
+            ends=_UniffiFfiConverterSequenceUInt32.read(buf),
+        )
+
+    @staticmethod
+    def check_lower(value):
+        _UniffiFfiConverterOptionalUInt32.check_lower(value.bos)
+        _UniffiFfiConverterOptionalUInt32.check_lower(value.eos)
+        _UniffiFfiConverterSequenceUInt32.check_lower(value.ends)
+
+    @staticmethod
+    def write(value, buf):
+        _UniffiFfiConverterOptionalUInt32.write(value.bos, buf)
+        _UniffiFfiConverterOptionalUInt32.write(value.eos, buf)
+        _UniffiFfiConverterSequenceUInt32.write(value.ends, buf)
+
+@dataclass
+class VisionInfo:
+    """
+    What a vision tower is and takes.
+"""
+    def __init__(self, *, image_size:int, positions:int, layers:int, encode_bytes:int, heap_bytes:int):
+        self.image_size = image_size
+        self.positions = positions
+        self.layers = layers
+        self.encode_bytes = encode_bytes
+        self.heap_bytes = heap_bytes
+
+
+
+
+    def __str__(self):
+        return "VisionInfo(image_size={}, positions={}, layers={}, encode_bytes={}, heap_bytes={})".format(self.image_size, self.positions, self.layers, self.encode_bytes, self.heap_bytes)
+    def __eq__(self, other):
+        if self.image_size != other.image_size:
+            return False
+        if self.positions != other.positions:
+            return False
+        if self.layers != other.layers:
+            return False
+        if self.encode_bytes != other.encode_bytes:
+            return False
+        if self.heap_bytes != other.heap_bytes:
+            return False
+        return True
+
+class _UniffiFfiConverterTypeVisionInfo(_UniffiConverterRustBuffer):
+    @staticmethod
+    def read(buf):
+        return VisionInfo(
+            image_size=_UniffiFfiConverterUInt64.read(buf),
+            positions=_UniffiFfiConverterUInt64.read(buf),
+            layers=_UniffiFfiConverterUInt64.read(buf),
+            encode_bytes=_UniffiFfiConverterUInt64.read(buf),
+            heap_bytes=_UniffiFfiConverterUInt64.read(buf),
+        )
+
+    @staticmethod
+    def check_lower(value):
+        _UniffiFfiConverterUInt64.check_lower(value.image_size)
+        _UniffiFfiConverterUInt64.check_lower(value.positions)
+        _UniffiFfiConverterUInt64.check_lower(value.layers)
+        _UniffiFfiConverterUInt64.check_lower(value.encode_bytes)
+        _UniffiFfiConverterUInt64.check_lower(value.heap_bytes)
+
+    @staticmethod
+    def write(value, buf):
+        _UniffiFfiConverterUInt64.write(value.image_size, buf)
+        _UniffiFfiConverterUInt64.write(value.positions, buf)
+        _UniffiFfiConverterUInt64.write(value.layers, buf)
+        _UniffiFfiConverterUInt64.write(value.encode_bytes, buf)
+        _UniffiFfiConverterUInt64.write(value.heap_bytes, buf)
+
+
+
+
+
+
+class Pressure(enum.Enum):
+    """
+    How short memory is.
+"""
+
+    NONE = 0
+    """
+    It is not.
+"""
+
+    MODERATE = 1
+    """
+    It is getting short.
+"""
+
+    CRITICAL = 2
+    """
+    The system is about to end processes.
+"""
+
+
+
+class _UniffiFfiConverterTypePressure(_UniffiConverterRustBuffer):
+    @staticmethod
+    def read(buf):
+        variant = buf.read_i32()
+        if variant == 1:
+            return Pressure.NONE
+        if variant == 2:
+            return Pressure.MODERATE
+        if variant == 3:
+            return Pressure.CRITICAL
+        raise InternalError("Raw enum value doesn't match any cases")
+
+    @staticmethod
+    def check_lower(value):
+        if value == Pressure.NONE:
+            return
+        if value == Pressure.MODERATE:
+            return
+        if value == Pressure.CRITICAL:
+            return
+        raise ValueError(value)
+
+    @staticmethod
+    def write(value, buf):
+        if value == Pressure.NONE:
+            buf.write_i32(1)
+        if value == Pressure.MODERATE:
+            buf.write_i32(2)
+        if value == Pressure.CRITICAL:
+            buf.write_i32(3)
+
+
+
+class _UniffiFfiConverterSequenceTypeMessage(_UniffiConverterRustBuffer):
+    @classmethod
+    def check_lower(cls, value):
+        for item in value:
+            _UniffiFfiConverterTypeMessage.check_lower(item)
+
+    @classmethod
+    def write(cls, value, buf):
+        items = len(value)
+        buf.write_i32(items)
+        for item in value:
+            _UniffiFfiConverterTypeMessage.write(item, buf)
+
+    @classmethod
+    def read(cls, buf):
+        count = buf.read_i32()
+        if count < 0:
+            raise InternalError("Unexpected negative sequence length")
+
+        return [
+            _UniffiFfiConverterTypeMessage.read(buf) for i in range(count)
+        ]
+
+
+
+
+
+
+class Prompt:
+    """
+    What a job starts from.
+"""
+    def __init__(self):
+        raise RuntimeError("Prompt cannot be instantiated directly")
+
+    # Each enum variant is a nested class of the enum itself.
+    @dataclass
+    class TOKENS:
+        """
+        Tokens, put behind what the session holds.
+"""
+
+        def __init__(self, tokens:typing.List[int]):
+            self.tokens = tokens
+
+            """
+        The tokens.
+"""
+
+            pass
+
+
+
+
+
+        def __str__(self):
+            return "Prompt.TOKENS(tokens={})".format(self.tokens)
+        def __eq__(self, other):
+            if not isinstance(other, Prompt):
+                return NotImplemented
+            if not other.is_TOKENS():
+                return False
+            if self.tokens != other.tokens:
+                return False
+            return True
+
+    @dataclass
+    class TEXT:
+        """
+        Text, put behind what the session holds. The tokenizer's begin token is added only at the start.
+"""
+
+        def __init__(self, text:str, parse_special:bool = False, pictures:typing.List[Picture] = _DEFAULT):
+            self.text = text
+
+            """
+        The text.
+"""
+
+            self.parse_special = parse_special
+
+            """
+        Whether the text of special tokens becomes those tokens: no for what a user typed.
+"""
+
+            if pictures is _DEFAULT:
+                self.pictures = []
+            else:
+                self.pictures = pictures
+
+            """
+        What is shown: where the text has "<start_of_image>" for each picture, if special tokens in it count, else
+        before it.
+"""
+
+            pass
+
+
+
+
+
+        def __str__(self):
+            return "Prompt.TEXT(text={}, parse_special={}, pictures={})".format(self.text, self.parse_special, self.pictures)
+        def __eq__(self, other):
+            if not isinstance(other, Prompt):
+                return NotImplemented
+            if not other.is_TEXT():
+                return False
+            if self.text != other.text:
+                return False
+            if self.parse_special != other.parse_special:
+                return False
+            if self.pictures != other.pictures:
+                return False
+            return True
+
+    @dataclass
+    class MESSAGES:
+        """
+        A whole conversation. What the session holds of it already is not computed again.
+"""
+
+        def __init__(self, messages:typing.List[Message], options:RenderOptions = _DEFAULT):
+            self.messages = messages
+
+            """
+        The conversation so far, the newest message last.
+"""
+
+            if options is _DEFAULT:
+                self.options = RenderOptions()
+            else:
+                self.options = options
+
+            """
+        What the template is given besides.
+"""
+
+            pass
+
+
+
+
+
+        def __str__(self):
+            return "Prompt.MESSAGES(messages={}, options={})".format(self.messages, self.options)
+        def __eq__(self, other):
+            if not isinstance(other, Prompt):
+                return NotImplemented
+            if not other.is_MESSAGES():
+                return False
+            if self.messages != other.messages:
+                return False
+            if self.options != other.options:
+                return False
+            return True
+
+
+
+    # For each variant, we have `is_NAME` and `is_name` methods for easily checking
+    # whether an instance is that variant.
+    def is_TOKENS(self) -> bool:
+        return isinstance(self, Prompt.TOKENS)
+    def is_tokens(self) -> bool:
+        return isinstance(self, Prompt.TOKENS)
+    def is_TEXT(self) -> bool:
+        return isinstance(self, Prompt.TEXT)
+    def is_text(self) -> bool:
+        return isinstance(self, Prompt.TEXT)
+    def is_MESSAGES(self) -> bool:
+        return isinstance(self, Prompt.MESSAGES)
+    def is_messages(self) -> bool:
+        return isinstance(self, Prompt.MESSAGES)
+
+
+# Now, a little trick - we make each nested variant class be a subclass of the main
+# enum class, so that method calls and instance checks etc will work intuitively.
+# We might be able to do this a little more neatly with a metaclass, but this'll do.
+Prompt.TOKENS = type("Prompt.TOKENS", (Prompt.TOKENS, Prompt,), {})  # type: ignore
+Prompt.TEXT = type("Prompt.TEXT", (Prompt.TEXT, Prompt,), {})  # type: ignore
+Prompt.MESSAGES = type("Prompt.MESSAGES", (Prompt.MESSAGES, Prompt,), {})  # type: ignore
+
+
+
+
+class _UniffiFfiConverterTypePrompt(_UniffiConverterRustBuffer):
+    @staticmethod
+    def read(buf):
+        variant = buf.read_i32()
+        if variant == 1:
+            return Prompt.TOKENS(
+                _UniffiFfiConverterSequenceUInt32.read(buf),
+            )
+        if variant == 2:
+            return Prompt.TEXT(
+                _UniffiFfiConverterString.read(buf),
+                _UniffiFfiConverterBoolean.read(buf),
+                _UniffiFfiConverterSequenceTypePicture.read(buf),
+            )
+        if variant == 3:
+            return Prompt.MESSAGES(
+                _UniffiFfiConverterSequenceTypeMessage.read(buf),
+                _UniffiFfiConverterTypeRenderOptions.read(buf),
+            )
+        raise InternalError("Raw enum value doesn't match any cases")
+
+    @staticmethod
+    def check_lower(value):
+        if value.is_TOKENS():
+            _UniffiFfiConverterSequenceUInt32.check_lower(value.tokens)
+            return
+        if value.is_TEXT():
+            _UniffiFfiConverterString.check_lower(value.text)
+            _UniffiFfiConverterBoolean.check_lower(value.parse_special)
+            _UniffiFfiConverterSequenceTypePicture.check_lower(value.pictures)
+            return
+        if value.is_MESSAGES():
+            _UniffiFfiConverterSequenceTypeMessage.check_lower(value.messages)
+            _UniffiFfiConverterTypeRenderOptions.check_lower(value.options)
+            return
+        raise ValueError(value)
+
+    @staticmethod
+    def write(value, buf):
+        if value.is_TOKENS():
+            buf.write_i32(1)
+            _UniffiFfiConverterSequenceUInt32.write(value.tokens, buf)
+        if value.is_TEXT():
+            buf.write_i32(2)
+            _UniffiFfiConverterString.write(value.text, buf)
+            _UniffiFfiConverterBoolean.write(value.parse_special, buf)
+            _UniffiFfiConverterSequenceTypePicture.write(value.pictures, buf)
+        if value.is_MESSAGES():
+            buf.write_i32(3)
+            _UniffiFfiConverterSequenceTypeMessage.write(value.messages, buf)
+            _UniffiFfiConverterTypeRenderOptions.write(value.options, buf)
+
+
+
+
 
 
 
@@ -4051,166 +5328,6 @@ class _UniffiFfiConverterTypeTokenKind(_UniffiConverterRustBuffer):
 
 
 
-class _UniffiFfiConverterSequenceTypeEvent(_UniffiConverterRustBuffer):
-    @classmethod
-    def check_lower(cls, value):
-        for item in value:
-            _UniffiFfiConverterTypeEvent.check_lower(item)
-
-    @classmethod
-    def write(cls, value, buf):
-        items = len(value)
-        buf.write_i32(items)
-        for item in value:
-            _UniffiFfiConverterTypeEvent.write(item, buf)
-
-    @classmethod
-    def read(cls, buf):
-        count = buf.read_i32()
-        if count < 0:
-            raise InternalError("Unexpected negative sequence length")
-
-        return [
-            _UniffiFfiConverterTypeEvent.read(buf) for i in range(count)
-        ]
-
-
-class JobProtocol(typing.Protocol):
-    """
-    One answer: prepared by a session, made on a thread of its own, pulled by the caller.
-
-    Dropping the last reference cancels it, and never waits. One thread pulls at a time; any thread may cancel.
-"""
-
-    def cancel(self, ) -> None:
-        """
-        Asks the answer to stop: from any thread, at any time, any number of times, also before the start. It ends
-        within a fraction of a layer, and says `Done` with the reason `Cancelled`.
-"""
-        raise NotImplementedError
-    def next_batch(self, timeout_ms: typing.Union[object, typing.Optional[int]] = _DEFAULT) -> typing.List[Event]:
-        """
-        Takes the events that wait, in order, at least one: waits for it, at most `timeout_ms` milliseconds if given.
-        The last event is `Done`. The list is empty if the time ran out, and after `Done`.
-"""
-        raise NotImplementedError
-    def start(self, ) -> None:
-        """
-        Starts making the answer on a thread of its own. The first `next_batch` does that too.
-"""
-        raise NotImplementedError
-
-class Job(JobProtocol):
-    """
-    One answer: prepared by a session, made on a thread of its own, pulled by the caller.
-
-    Dropping the last reference cancels it, and never waits. One thread pulls at a time; any thread may cancel.
-"""
-
-    _handle: ctypes.c_uint64
-
-    def __init__(self, *args, **kwargs):
-        raise ValueError("This class has no default constructor")
-
-    def __del__(self):
-        # In case of partial initialization of instances.
-        handle = getattr(self, "_handle", None)
-        if handle is not None:
-            _uniffi_rust_call(_UniffiLib.uniffi_siskin_bindings_fn_free_job, handle)
-
-    def _uniffi_clone_handle(self):
-        return _uniffi_rust_call(_UniffiLib.uniffi_siskin_bindings_fn_clone_job, self._handle)
-
-    # Used by alternative constructors or any methods which return this type.
-    @classmethod
-    def _uniffi_make_instance(cls, handle):
-        # Lightly yucky way to bypass the usual __init__ logic
-        # and just create a new instance with the required handle.
-        inst = cls.__new__(cls)
-        inst._handle = handle
-        return inst
-    def cancel(self, ) -> None:
-        """
-        Asks the answer to stop: from any thread, at any time, any number of times, also before the start. It ends
-        within a fraction of a layer, and says `Done` with the reason `Cancelled`.
-"""
-        _uniffi_lowered_args = (
-            self._uniffi_clone_handle(),
-        )
-        _uniffi_lift_return = lambda val: None
-        _uniffi_error_converter = None
-        _uniffi_ffi_result = _uniffi_rust_call_with_error(
-            _uniffi_error_converter,
-            _UniffiLib.uniffi_siskin_bindings_fn_method_job_cancel,
-            *_uniffi_lowered_args,
-        )
-        return _uniffi_lift_return(_uniffi_ffi_result)
-    def next_batch(self, timeout_ms: typing.Union[object, typing.Optional[int]] = _DEFAULT) -> typing.List[Event]:
-        """
-        Takes the events that wait, in order, at least one: waits for it, at most `timeout_ms` milliseconds if given.
-        The last event is `Done`. The list is empty if the time ran out, and after `Done`.
-"""
-
-        if timeout_ms is _DEFAULT:
-            timeout_ms = None
-        _UniffiFfiConverterOptionalUInt32.check_lower(timeout_ms)
-        _uniffi_lowered_args = (
-            self._uniffi_clone_handle(),
-            _UniffiFfiConverterOptionalUInt32.lower(timeout_ms),
-        )
-        _uniffi_lift_return = _UniffiFfiConverterSequenceTypeEvent.lift
-        _uniffi_error_converter = _UniffiFfiConverterTypeSiskinError
-        _uniffi_ffi_result = _uniffi_rust_call_with_error(
-            _uniffi_error_converter,
-            _UniffiLib.uniffi_siskin_bindings_fn_method_job_next_batch,
-            *_uniffi_lowered_args,
-        )
-        return _uniffi_lift_return(_uniffi_ffi_result)
-    def start(self, ) -> None:
-        """
-        Starts making the answer on a thread of its own. The first `next_batch` does that too.
-"""
-        _uniffi_lowered_args = (
-            self._uniffi_clone_handle(),
-        )
-        _uniffi_lift_return = lambda val: None
-        _uniffi_error_converter = _UniffiFfiConverterTypeSiskinError
-        _uniffi_ffi_result = _uniffi_rust_call_with_error(
-            _uniffi_error_converter,
-            _UniffiLib.uniffi_siskin_bindings_fn_method_job_start,
-            *_uniffi_lowered_args,
-        )
-        return _uniffi_lift_return(_uniffi_ffi_result)
-
-
-
-
-
-class _UniffiFfiConverterTypeJob:
-    @staticmethod
-    def lift(value: int) -> Job:
-        return Job._uniffi_make_instance(value)
-
-    @staticmethod
-    def check_lower(value: Job):
-        if not isinstance(value, Job):
-            raise TypeError("Expected Job instance, {} found".format(type(value).__name__))
-
-    @staticmethod
-    def lower(value: Job) -> ctypes.c_uint64:
-        return value._uniffi_clone_handle()
-
-    @classmethod
-    def read(cls, buf: _UniffiRustBuffer) -> Job:
-        ptr = buf.read_u64()
-        if ptr == 0:
-            raise InternalError("Raw handle value was null")
-        return cls.lift(ptr)
-
-    @classmethod
-    def write(cls, value: Job, buf: _UniffiRustBuffer):
-        buf.write_u64(cls.lower(value))
-
 class _UniffiFfiConverterSequenceFloat32(_UniffiConverterRustBuffer):
     @classmethod
     def check_lower(cls, value):
@@ -4235,6 +5352,329 @@ class _UniffiFfiConverterSequenceFloat32(_UniffiConverterRustBuffer):
         ]
 
 
+class EmbedderProtocol(typing.Protocol):
+    """
+    Turns texts into vectors. Any thread may use it; one call at a time, another meanwhile fails as busy.
+"""
+
+    def cancel(self, ) -> None:
+        """
+        Cancels the call that runs, if one does; from any thread.
+"""
+        raise NotImplementedError
+    def dimensions(self, ) -> int:
+        """
+        How many numbers a vector has.
+"""
+        raise NotImplementedError
+    def embed(self, text: str) -> typing.List[float]:
+        """
+        The vector of `text`; computes on this thread and the model's. Words that the model expects before a text are the
+        caller's to write; what looks like a special token in it is taken literally.
+"""
+        raise NotImplementedError
+
+class Embedder(EmbedderProtocol):
+    """
+    Turns texts into vectors. Any thread may use it; one call at a time, another meanwhile fails as busy.
+"""
+
+    _handle: ctypes.c_uint64
+
+    def __init__(self, *args, **kwargs):
+        raise ValueError("This class has no default constructor")
+
+    def __del__(self):
+        # In case of partial initialization of instances.
+        handle = getattr(self, "_handle", None)
+        if handle is not None:
+            _uniffi_rust_call(_UniffiLib.uniffi_siskin_bindings_fn_free_embedder, handle)
+
+    def _uniffi_clone_handle(self):
+        return _uniffi_rust_call(_UniffiLib.uniffi_siskin_bindings_fn_clone_embedder, self._handle)
+
+    # Used by alternative constructors or any methods which return this type.
+    @classmethod
+    def _uniffi_make_instance(cls, handle):
+        # Lightly yucky way to bypass the usual __init__ logic
+        # and just create a new instance with the required handle.
+        inst = cls.__new__(cls)
+        inst._handle = handle
+        return inst
+    def cancel(self, ) -> None:
+        """
+        Cancels the call that runs, if one does; from any thread.
+"""
+        _uniffi_lowered_args = (
+            self._uniffi_clone_handle(),
+        )
+        _uniffi_lift_return = lambda val: None
+        _uniffi_error_converter = None
+        _uniffi_ffi_result = _uniffi_rust_call_with_error(
+            _uniffi_error_converter,
+            _UniffiLib.uniffi_siskin_bindings_fn_method_embedder_cancel,
+            *_uniffi_lowered_args,
+        )
+        return _uniffi_lift_return(_uniffi_ffi_result)
+    def dimensions(self, ) -> int:
+        """
+        How many numbers a vector has.
+"""
+        _uniffi_lowered_args = (
+            self._uniffi_clone_handle(),
+        )
+        _uniffi_lift_return = _UniffiFfiConverterUInt64.lift
+        _uniffi_error_converter = None
+        _uniffi_ffi_result = _uniffi_rust_call_with_error(
+            _uniffi_error_converter,
+            _UniffiLib.uniffi_siskin_bindings_fn_method_embedder_dimensions,
+            *_uniffi_lowered_args,
+        )
+        return _uniffi_lift_return(_uniffi_ffi_result)
+    def embed(self, text: str) -> typing.List[float]:
+        """
+        The vector of `text`; computes on this thread and the model's. Words that the model expects before a text are the
+        caller's to write; what looks like a special token in it is taken literally.
+"""
+
+        _UniffiFfiConverterString.check_lower(text)
+        _uniffi_lowered_args = (
+            self._uniffi_clone_handle(),
+            _UniffiFfiConverterString.lower(text),
+        )
+        _uniffi_lift_return = _UniffiFfiConverterSequenceFloat32.lift
+        _uniffi_error_converter = _UniffiFfiConverterTypeSiskinError
+        _uniffi_ffi_result = _uniffi_rust_call_with_error(
+            _uniffi_error_converter,
+            _UniffiLib.uniffi_siskin_bindings_fn_method_embedder_embed,
+            *_uniffi_lowered_args,
+        )
+        return _uniffi_lift_return(_uniffi_ffi_result)
+
+
+
+
+
+class _UniffiFfiConverterTypeEmbedder:
+    @staticmethod
+    def lift(value: int) -> Embedder:
+        return Embedder._uniffi_make_instance(value)
+
+    @staticmethod
+    def check_lower(value: Embedder):
+        if not isinstance(value, Embedder):
+            raise TypeError("Expected Embedder instance, {} found".format(type(value).__name__))
+
+    @staticmethod
+    def lower(value: Embedder) -> ctypes.c_uint64:
+        return value._uniffi_clone_handle()
+
+    @classmethod
+    def read(cls, buf: _UniffiRustBuffer) -> Embedder:
+        ptr = buf.read_u64()
+        if ptr == 0:
+            raise InternalError("Raw handle value was null")
+        return cls.lift(ptr)
+
+    @classmethod
+    def write(cls, value: Embedder, buf: _UniffiRustBuffer):
+        buf.write_u64(cls.lower(value))
+
+class _UniffiFfiConverterSequenceTypePolicy(_UniffiConverterRustBuffer):
+    @classmethod
+    def check_lower(cls, value):
+        for item in value:
+            _UniffiFfiConverterTypePolicy.check_lower(item)
+
+    @classmethod
+    def write(cls, value, buf):
+        items = len(value)
+        buf.write_i32(items)
+        for item in value:
+            _UniffiFfiConverterTypePolicy.write(item, buf)
+
+    @classmethod
+    def read(cls, buf):
+        count = buf.read_i32()
+        if count < 0:
+            raise InternalError("Unexpected negative sequence length")
+
+        return [
+            _UniffiFfiConverterTypePolicy.read(buf) for i in range(count)
+        ]
+
+class _UniffiFfiConverterOptionalSequenceTypePolicy(_UniffiConverterRustBuffer):
+    @classmethod
+    def check_lower(cls, value):
+        if value is not None:
+            _UniffiFfiConverterSequenceTypePolicy.check_lower(value)
+
+    @classmethod
+    def write(cls, value, buf):
+        if value is None:
+            buf.write_u8(0)
+            return
+
+        buf.write_u8(1)
+        _UniffiFfiConverterSequenceTypePolicy.write(value, buf)
+
+    @classmethod
+    def read(cls, buf):
+        flag = buf.read_u8()
+        if flag == 0:
+            return None
+        elif flag == 1:
+            return _UniffiFfiConverterSequenceTypePolicy.read(buf)
+        else:
+            raise InternalError("Unexpected flag byte for optional type")
+
+class _UniffiFfiConverterSequenceTypeScore(_UniffiConverterRustBuffer):
+    @classmethod
+    def check_lower(cls, value):
+        for item in value:
+            _UniffiFfiConverterTypeScore.check_lower(item)
+
+    @classmethod
+    def write(cls, value, buf):
+        items = len(value)
+        buf.write_i32(items)
+        for item in value:
+            _UniffiFfiConverterTypeScore.write(item, buf)
+
+    @classmethod
+    def read(cls, buf):
+        count = buf.read_i32()
+        if count < 0:
+            raise InternalError("Unexpected negative sequence length")
+
+        return [
+            _UniffiFfiConverterTypeScore.read(buf) for i in range(count)
+        ]
+
+
+class ModeratorProtocol(typing.Protocol):
+    """
+    Tells how probable it is that texts violate policies, with a model that was trained for it (ShieldGemma). Any thread may
+    use it; one call at a time, another meanwhile fails as busy.
+"""
+
+    def cancel(self, ) -> None:
+        """
+        Cancels the call that runs, if one does; from any thread.
+"""
+        raise NotImplementedError
+    def moderate(self, prompt: str,response: typing.Union[object, typing.Optional[str]] = _DEFAULT,policies: typing.Union[object, typing.Optional[typing.List[Policy]]] = _DEFAULT) -> typing.List[Score]:
+        """
+        How probable it is that a text violates each of `policies`, by default those that the model was trained with: the
+        response that a chatbot gave to `prompt`, or without one the prompt, which a user wrote. Computes on this thread and
+        the model's. A text that is too long is refused, never cut.
+"""
+        raise NotImplementedError
+
+class Moderator(ModeratorProtocol):
+    """
+    Tells how probable it is that texts violate policies, with a model that was trained for it (ShieldGemma). Any thread may
+    use it; one call at a time, another meanwhile fails as busy.
+"""
+
+    _handle: ctypes.c_uint64
+
+    def __init__(self, *args, **kwargs):
+        raise ValueError("This class has no default constructor")
+
+    def __del__(self):
+        # In case of partial initialization of instances.
+        handle = getattr(self, "_handle", None)
+        if handle is not None:
+            _uniffi_rust_call(_UniffiLib.uniffi_siskin_bindings_fn_free_moderator, handle)
+
+    def _uniffi_clone_handle(self):
+        return _uniffi_rust_call(_UniffiLib.uniffi_siskin_bindings_fn_clone_moderator, self._handle)
+
+    # Used by alternative constructors or any methods which return this type.
+    @classmethod
+    def _uniffi_make_instance(cls, handle):
+        # Lightly yucky way to bypass the usual __init__ logic
+        # and just create a new instance with the required handle.
+        inst = cls.__new__(cls)
+        inst._handle = handle
+        return inst
+    def cancel(self, ) -> None:
+        """
+        Cancels the call that runs, if one does; from any thread.
+"""
+        _uniffi_lowered_args = (
+            self._uniffi_clone_handle(),
+        )
+        _uniffi_lift_return = lambda val: None
+        _uniffi_error_converter = None
+        _uniffi_ffi_result = _uniffi_rust_call_with_error(
+            _uniffi_error_converter,
+            _UniffiLib.uniffi_siskin_bindings_fn_method_moderator_cancel,
+            *_uniffi_lowered_args,
+        )
+        return _uniffi_lift_return(_uniffi_ffi_result)
+    def moderate(self, prompt: str,response: typing.Union[object, typing.Optional[str]] = _DEFAULT,policies: typing.Union[object, typing.Optional[typing.List[Policy]]] = _DEFAULT) -> typing.List[Score]:
+        """
+        How probable it is that a text violates each of `policies`, by default those that the model was trained with: the
+        response that a chatbot gave to `prompt`, or without one the prompt, which a user wrote. Computes on this thread and
+        the model's. A text that is too long is refused, never cut.
+"""
+
+        _UniffiFfiConverterString.check_lower(prompt)
+
+        if response is _DEFAULT:
+            response = None
+        _UniffiFfiConverterOptionalString.check_lower(response)
+
+        if policies is _DEFAULT:
+            policies = None
+        _UniffiFfiConverterOptionalSequenceTypePolicy.check_lower(policies)
+        _uniffi_lowered_args = (
+            self._uniffi_clone_handle(),
+            _UniffiFfiConverterString.lower(prompt),
+            _UniffiFfiConverterOptionalString.lower(response),
+            _UniffiFfiConverterOptionalSequenceTypePolicy.lower(policies),
+        )
+        _uniffi_lift_return = _UniffiFfiConverterSequenceTypeScore.lift
+        _uniffi_error_converter = _UniffiFfiConverterTypeSiskinError
+        _uniffi_ffi_result = _uniffi_rust_call_with_error(
+            _uniffi_error_converter,
+            _UniffiLib.uniffi_siskin_bindings_fn_method_moderator_moderate,
+            *_uniffi_lowered_args,
+        )
+        return _uniffi_lift_return(_uniffi_ffi_result)
+
+
+
+
+
+class _UniffiFfiConverterTypeModerator:
+    @staticmethod
+    def lift(value: int) -> Moderator:
+        return Moderator._uniffi_make_instance(value)
+
+    @staticmethod
+    def check_lower(value: Moderator):
+        if not isinstance(value, Moderator):
+            raise TypeError("Expected Moderator instance, {} found".format(type(value).__name__))
+
+    @staticmethod
+    def lower(value: Moderator) -> ctypes.c_uint64:
+        return value._uniffi_clone_handle()
+
+    @classmethod
+    def read(cls, buf: _UniffiRustBuffer) -> Moderator:
+        ptr = buf.read_u64()
+        if ptr == 0:
+            raise InternalError("Raw handle value was null")
+        return cls.lift(ptr)
+
+    @classmethod
+    def write(cls, value: Moderator, buf: _UniffiRustBuffer):
+        buf.write_u64(cls.lower(value))
+
+
 class SessionProtocol(typing.Protocol):
     """
     A conversation's state: the tokens so far with what the model made of them. One job at a time works on it; while
@@ -4243,6 +5683,13 @@ class SessionProtocol(typing.Protocol):
     Dropping the last reference while a job runs returns at once and cancels the job.
 """
 
+    def fim(self, request: FimRequest,options: typing.Union[object, GenerateOptions] = _DEFAULT) -> FimJob:
+        """
+        Prepares what goes between the prefix and the suffix of `request`. The session is that text's from then on: what it
+        holds of the prompt already is not computed again, the rest is forgotten. If there is more text than room, its far
+        ends are cut.
+"""
+        raise NotImplementedError
     def fit(self, ) -> Fit:
         """
         What this session takes.
@@ -4330,6 +5777,31 @@ class Session(SessionProtocol):
         inst = cls.__new__(cls)
         inst._handle = handle
         return inst
+    def fim(self, request: FimRequest,options: typing.Union[object, GenerateOptions] = _DEFAULT) -> FimJob:
+        """
+        Prepares what goes between the prefix and the suffix of `request`. The session is that text's from then on: what it
+        holds of the prompt already is not computed again, the rest is forgotten. If there is more text than room, its far
+        ends are cut.
+"""
+
+        _UniffiFfiConverterTypeFimRequest.check_lower(request)
+
+        if options is _DEFAULT:
+            options = GenerateOptions()
+        _UniffiFfiConverterTypeGenerateOptions.check_lower(options)
+        _uniffi_lowered_args = (
+            self._uniffi_clone_handle(),
+            _UniffiFfiConverterTypeFimRequest.lower(request),
+            _UniffiFfiConverterTypeGenerateOptions.lower(options),
+        )
+        _uniffi_lift_return = _UniffiFfiConverterTypeFimJob.lift
+        _uniffi_error_converter = _UniffiFfiConverterTypeSiskinError
+        _uniffi_ffi_result = _uniffi_rust_call_with_error(
+            _uniffi_error_converter,
+            _UniffiLib.uniffi_siskin_bindings_fn_method_session_fim,
+            *_uniffi_lowered_args,
+        )
+        return _uniffi_lift_return(_uniffi_ffi_result)
     def fit(self, ) -> Fit:
         """
         What this session takes.
@@ -4523,6 +5995,214 @@ class _UniffiFfiConverterOptionalTypeTokenKind(_UniffiConverterRustBuffer):
         else:
             raise InternalError("Unexpected flag byte for optional type")
 
+class _UniffiFfiConverterOptionalTypePanAndScan(_UniffiConverterRustBuffer):
+    @classmethod
+    def check_lower(cls, value):
+        if value is not None:
+            _UniffiFfiConverterTypePanAndScan.check_lower(value)
+
+    @classmethod
+    def write(cls, value, buf):
+        if value is None:
+            buf.write_u8(0)
+            return
+
+        buf.write_u8(1)
+        _UniffiFfiConverterTypePanAndScan.write(value, buf)
+
+    @classmethod
+    def read(cls, buf):
+        flag = buf.read_u8()
+        if flag == 0:
+            return None
+        elif flag == 1:
+            return _UniffiFfiConverterTypePanAndScan.read(buf)
+        else:
+            raise InternalError("Unexpected flag byte for optional type")
+
+
+class VisionProtocol(typing.Protocol):
+    """
+    A model's eyes: the vision tower and projector from a file of their own ("mmproj"). Any thread may use it.
+"""
+
+    def info(self, ) -> VisionInfo:
+        """
+        What the tower is and takes.
+"""
+        raise NotImplementedError
+    def pan_and_scan(self, ) -> PanAndScan:
+        """
+        The numbers for pan and scan that the model was published with.
+"""
+        raise NotImplementedError
+    def picture_file(self, bytes: bytes,pan_and_scan: typing.Union[object, typing.Optional[PanAndScan]] = _DEFAULT) -> Picture:
+        """
+        A picture from the bytes of a PNG or JPEG file, upright as its camera says. Not in libraries for phones, whose
+        systems read images: there it is refused. With `pan_and_scan`, parts of a long one are shown, too.
+"""
+        raise NotImplementedError
+    def picture_rgb(self, width: int,height: int,pixels: bytes,pan_and_scan: typing.Union[object, typing.Optional[PanAndScan]] = _DEFAULT) -> Picture:
+        """
+        A picture of `width` x `height` pixels: rows from the top, three bytes for each pixel, red, green and blue. With
+        `pan_and_scan`, parts of a long one are shown, too.
+"""
+        raise NotImplementedError
+
+class Vision(VisionProtocol):
+    """
+    A model's eyes: the vision tower and projector from a file of their own ("mmproj"). Any thread may use it.
+"""
+
+    _handle: ctypes.c_uint64
+
+    def __init__(self, *args, **kwargs):
+        raise ValueError("This class has no default constructor")
+
+    def __del__(self):
+        # In case of partial initialization of instances.
+        handle = getattr(self, "_handle", None)
+        if handle is not None:
+            _uniffi_rust_call(_UniffiLib.uniffi_siskin_bindings_fn_free_vision, handle)
+
+    def _uniffi_clone_handle(self):
+        return _uniffi_rust_call(_UniffiLib.uniffi_siskin_bindings_fn_clone_vision, self._handle)
+
+    # Used by alternative constructors or any methods which return this type.
+    @classmethod
+    def _uniffi_make_instance(cls, handle):
+        # Lightly yucky way to bypass the usual __init__ logic
+        # and just create a new instance with the required handle.
+        inst = cls.__new__(cls)
+        inst._handle = handle
+        return inst
+    def info(self, ) -> VisionInfo:
+        """
+        What the tower is and takes.
+"""
+        _uniffi_lowered_args = (
+            self._uniffi_clone_handle(),
+        )
+        _uniffi_lift_return = _UniffiFfiConverterTypeVisionInfo.lift
+        _uniffi_error_converter = None
+        _uniffi_ffi_result = _uniffi_rust_call_with_error(
+            _uniffi_error_converter,
+            _UniffiLib.uniffi_siskin_bindings_fn_method_vision_info,
+            *_uniffi_lowered_args,
+        )
+        return _uniffi_lift_return(_uniffi_ffi_result)
+    def pan_and_scan(self, ) -> PanAndScan:
+        """
+        The numbers for pan and scan that the model was published with.
+"""
+        _uniffi_lowered_args = (
+            self._uniffi_clone_handle(),
+        )
+        _uniffi_lift_return = _UniffiFfiConverterTypePanAndScan.lift
+        _uniffi_error_converter = None
+        _uniffi_ffi_result = _uniffi_rust_call_with_error(
+            _uniffi_error_converter,
+            _UniffiLib.uniffi_siskin_bindings_fn_method_vision_pan_and_scan,
+            *_uniffi_lowered_args,
+        )
+        return _uniffi_lift_return(_uniffi_ffi_result)
+    def picture_file(self, bytes: bytes,pan_and_scan: typing.Union[object, typing.Optional[PanAndScan]] = _DEFAULT) -> Picture:
+        """
+        A picture from the bytes of a PNG or JPEG file, upright as its camera says. Not in libraries for phones, whose
+        systems read images: there it is refused. With `pan_and_scan`, parts of a long one are shown, too.
+"""
+
+        _UniffiFfiConverterBytes.check_lower(bytes)
+
+        if pan_and_scan is _DEFAULT:
+            pan_and_scan = None
+        _UniffiFfiConverterOptionalTypePanAndScan.check_lower(pan_and_scan)
+        _uniffi_lowered_args = (
+            self._uniffi_clone_handle(),
+            _UniffiFfiConverterBytes.lower(bytes),
+            _UniffiFfiConverterOptionalTypePanAndScan.lower(pan_and_scan),
+        )
+        _uniffi_lift_return = _UniffiFfiConverterTypePicture.lift
+        _uniffi_error_converter = _UniffiFfiConverterTypeSiskinError
+        _uniffi_ffi_result = _uniffi_rust_call_with_error(
+            _uniffi_error_converter,
+            _UniffiLib.uniffi_siskin_bindings_fn_method_vision_picture_file,
+            *_uniffi_lowered_args,
+        )
+        return _uniffi_lift_return(_uniffi_ffi_result)
+    def picture_rgb(self, width: int,height: int,pixels: bytes,pan_and_scan: typing.Union[object, typing.Optional[PanAndScan]] = _DEFAULT) -> Picture:
+        """
+        A picture of `width` x `height` pixels: rows from the top, three bytes for each pixel, red, green and blue. With
+        `pan_and_scan`, parts of a long one are shown, too.
+"""
+
+        _UniffiFfiConverterUInt32.check_lower(width)
+
+        _UniffiFfiConverterUInt32.check_lower(height)
+
+        _UniffiFfiConverterBytes.check_lower(pixels)
+
+        if pan_and_scan is _DEFAULT:
+            pan_and_scan = None
+        _UniffiFfiConverterOptionalTypePanAndScan.check_lower(pan_and_scan)
+        _uniffi_lowered_args = (
+            self._uniffi_clone_handle(),
+            _UniffiFfiConverterUInt32.lower(width),
+            _UniffiFfiConverterUInt32.lower(height),
+            _UniffiFfiConverterBytes.lower(pixels),
+            _UniffiFfiConverterOptionalTypePanAndScan.lower(pan_and_scan),
+        )
+        _uniffi_lift_return = _UniffiFfiConverterTypePicture.lift
+        _uniffi_error_converter = _UniffiFfiConverterTypeSiskinError
+        _uniffi_ffi_result = _uniffi_rust_call_with_error(
+            _uniffi_error_converter,
+            _UniffiLib.uniffi_siskin_bindings_fn_method_vision_picture_rgb,
+            *_uniffi_lowered_args,
+        )
+        return _uniffi_lift_return(_uniffi_ffi_result)
+
+
+
+
+
+class _UniffiFfiConverterTypeVision:
+    @staticmethod
+    def lift(value: int) -> Vision:
+        return Vision._uniffi_make_instance(value)
+
+    @staticmethod
+    def check_lower(value: Vision):
+        if not isinstance(value, Vision):
+            raise TypeError("Expected Vision instance, {} found".format(type(value).__name__))
+
+    @staticmethod
+    def lower(value: Vision) -> ctypes.c_uint64:
+        return value._uniffi_clone_handle()
+
+    @classmethod
+    def read(cls, buf: _UniffiRustBuffer) -> Vision:
+        ptr = buf.read_u64()
+        if ptr == 0:
+            raise InternalError("Raw handle value was null")
+        return cls.lift(ptr)
+
+    @classmethod
+    def write(cls, value: Vision, buf: _UniffiRustBuffer):
+        buf.write_u64(cls.lower(value))
+
+class _UniffiFfiConverterInt32(_UniffiConverterPrimitiveInt):
+    CLASS_NAME = "i32"
+    VALUE_MIN = -2**31
+    VALUE_MAX = 2**31
+
+    @staticmethod
+    def read(buf):
+        return buf.read_i32()
+
+    @staticmethod
+    def write(value, buf):
+        buf.write_i32(value)
+
 
 class ModelProtocol(typing.Protocol):
     """
@@ -4549,6 +6229,16 @@ class ModelProtocol(typing.Protocol):
         The text of `tokens`, which are a whole text. Bytes that are no text become U+FFFD.
 """
         raise NotImplementedError
+    def embedder(self, options: typing.Union[object, EmbedOptions] = _DEFAULT) -> Embedder:
+        """
+        Starts an embedder: texts to vectors.
+"""
+        raise NotImplementedError
+    def fills_in(self, ) -> bool:
+        """
+        Whether the model was trained to fill in the middle.
+"""
+        raise NotImplementedError
     def fit(self, options: typing.Union[object, SessionOptions] = _DEFAULT) -> Fit:
         """
         What a session with these options will take.
@@ -4567,6 +6257,11 @@ class ModelProtocol(typing.Protocol):
     def metadata_keys(self, ) -> typing.List[str]:
         """
         The keys of the file's metadata, in the file's order.
+"""
+        raise NotImplementedError
+    def moderator(self, options: typing.Union[object, ModerateOptions] = _DEFAULT) -> Moderator:
+        """
+        Starts a moderator: how probable it is that texts violate policies.
 """
         raise NotImplementedError
     def relieve(self, pressure: Pressure) -> None:
@@ -4618,6 +6313,22 @@ class ModelProtocol(typing.Protocol):
         """
         The tokens of `text`. `add_special` adds the tokens that start and end a text, where the file says so;
         `parse_special` turns the text of special tokens into those tokens.
+"""
+        raise NotImplementedError
+    def vision(self, path: str) -> Vision:
+        """
+        Opens the model's eyes: the vision tower in the GGUF file at `path` ("mmproj"), or in the folder of a model that
+        sees.
+"""
+        raise NotImplementedError
+    def vision_bytes(self, bytes: bytes) -> Vision:
+        """
+        The same from a file in memory, which is copied once.
+"""
+        raise NotImplementedError
+    def vision_fd(self, fd: int,offset: int,length: int) -> Vision:
+        """
+        The same from part of an open file, as for `open_fd`.
 """
         raise NotImplementedError
 
@@ -4798,6 +6509,41 @@ class Model(ModelProtocol):
             *_uniffi_lowered_args,
         )
         return _uniffi_lift_return(_uniffi_ffi_result)
+    def embedder(self, options: typing.Union[object, EmbedOptions] = _DEFAULT) -> Embedder:
+        """
+        Starts an embedder: texts to vectors.
+"""
+
+        if options is _DEFAULT:
+            options = EmbedOptions()
+        _UniffiFfiConverterTypeEmbedOptions.check_lower(options)
+        _uniffi_lowered_args = (
+            self._uniffi_clone_handle(),
+            _UniffiFfiConverterTypeEmbedOptions.lower(options),
+        )
+        _uniffi_lift_return = _UniffiFfiConverterTypeEmbedder.lift
+        _uniffi_error_converter = _UniffiFfiConverterTypeSiskinError
+        _uniffi_ffi_result = _uniffi_rust_call_with_error(
+            _uniffi_error_converter,
+            _UniffiLib.uniffi_siskin_bindings_fn_method_model_embedder,
+            *_uniffi_lowered_args,
+        )
+        return _uniffi_lift_return(_uniffi_ffi_result)
+    def fills_in(self, ) -> bool:
+        """
+        Whether the model was trained to fill in the middle.
+"""
+        _uniffi_lowered_args = (
+            self._uniffi_clone_handle(),
+        )
+        _uniffi_lift_return = _UniffiFfiConverterBoolean.lift
+        _uniffi_error_converter = None
+        _uniffi_ffi_result = _uniffi_rust_call_with_error(
+            _uniffi_error_converter,
+            _UniffiLib.uniffi_siskin_bindings_fn_method_model_fills_in,
+            *_uniffi_lowered_args,
+        )
+        return _uniffi_lift_return(_uniffi_ffi_result)
     def fit(self, options: typing.Union[object, SessionOptions] = _DEFAULT) -> Fit:
         """
         What a session with these options will take.
@@ -4863,6 +6609,26 @@ class Model(ModelProtocol):
         _uniffi_ffi_result = _uniffi_rust_call_with_error(
             _uniffi_error_converter,
             _UniffiLib.uniffi_siskin_bindings_fn_method_model_metadata_keys,
+            *_uniffi_lowered_args,
+        )
+        return _uniffi_lift_return(_uniffi_ffi_result)
+    def moderator(self, options: typing.Union[object, ModerateOptions] = _DEFAULT) -> Moderator:
+        """
+        Starts a moderator: how probable it is that texts violate policies.
+"""
+
+        if options is _DEFAULT:
+            options = ModerateOptions()
+        _UniffiFfiConverterTypeModerateOptions.check_lower(options)
+        _uniffi_lowered_args = (
+            self._uniffi_clone_handle(),
+            _UniffiFfiConverterTypeModerateOptions.lower(options),
+        )
+        _uniffi_lift_return = _UniffiFfiConverterTypeModerator.lift
+        _uniffi_error_converter = _UniffiFfiConverterTypeSiskinError
+        _uniffi_ffi_result = _uniffi_rust_call_with_error(
+            _uniffi_error_converter,
+            _UniffiLib.uniffi_siskin_bindings_fn_method_model_moderator,
             *_uniffi_lowered_args,
         )
         return _uniffi_lift_return(_uniffi_ffi_result)
@@ -5060,6 +6826,67 @@ class Model(ModelProtocol):
             *_uniffi_lowered_args,
         )
         return _uniffi_lift_return(_uniffi_ffi_result)
+    def vision(self, path: str) -> Vision:
+        """
+        Opens the model's eyes: the vision tower in the GGUF file at `path` ("mmproj"), or in the folder of a model that
+        sees.
+"""
+
+        _UniffiFfiConverterString.check_lower(path)
+        _uniffi_lowered_args = (
+            self._uniffi_clone_handle(),
+            _UniffiFfiConverterString.lower(path),
+        )
+        _uniffi_lift_return = _UniffiFfiConverterTypeVision.lift
+        _uniffi_error_converter = _UniffiFfiConverterTypeSiskinError
+        _uniffi_ffi_result = _uniffi_rust_call_with_error(
+            _uniffi_error_converter,
+            _UniffiLib.uniffi_siskin_bindings_fn_method_model_vision,
+            *_uniffi_lowered_args,
+        )
+        return _uniffi_lift_return(_uniffi_ffi_result)
+    def vision_bytes(self, bytes: bytes) -> Vision:
+        """
+        The same from a file in memory, which is copied once.
+"""
+
+        _UniffiFfiConverterBytes.check_lower(bytes)
+        _uniffi_lowered_args = (
+            self._uniffi_clone_handle(),
+            _UniffiFfiConverterBytes.lower(bytes),
+        )
+        _uniffi_lift_return = _UniffiFfiConverterTypeVision.lift
+        _uniffi_error_converter = _UniffiFfiConverterTypeSiskinError
+        _uniffi_ffi_result = _uniffi_rust_call_with_error(
+            _uniffi_error_converter,
+            _UniffiLib.uniffi_siskin_bindings_fn_method_model_vision_bytes,
+            *_uniffi_lowered_args,
+        )
+        return _uniffi_lift_return(_uniffi_ffi_result)
+    def vision_fd(self, fd: int,offset: int,length: int) -> Vision:
+        """
+        The same from part of an open file, as for `open_fd`.
+"""
+
+        _UniffiFfiConverterInt32.check_lower(fd)
+
+        _UniffiFfiConverterUInt64.check_lower(offset)
+
+        _UniffiFfiConverterUInt64.check_lower(length)
+        _uniffi_lowered_args = (
+            self._uniffi_clone_handle(),
+            _UniffiFfiConverterInt32.lower(fd),
+            _UniffiFfiConverterUInt64.lower(offset),
+            _UniffiFfiConverterUInt64.lower(length),
+        )
+        _uniffi_lift_return = _UniffiFfiConverterTypeVision.lift
+        _uniffi_error_converter = _UniffiFfiConverterTypeSiskinError
+        _uniffi_ffi_result = _uniffi_rust_call_with_error(
+            _uniffi_error_converter,
+            _UniffiLib.uniffi_siskin_bindings_fn_method_model_vision_fd,
+            *_uniffi_lowered_args,
+        )
+        return _uniffi_lift_return(_uniffi_ffi_result)
 
 
 
@@ -5089,19 +6916,6 @@ class _UniffiFfiConverterTypeModel:
     @classmethod
     def write(cls, value: Model, buf: _UniffiRustBuffer):
         buf.write_u64(cls.lower(value))
-
-class _UniffiFfiConverterInt32(_UniffiConverterPrimitiveInt):
-    CLASS_NAME = "i32"
-    VALUE_MIN = -2**31
-    VALUE_MAX = 2**31
-
-    @staticmethod
-    def read(buf):
-        return buf.read_i32()
-
-    @staticmethod
-    def write(value, buf):
-        buf.write_i32(value)
 def pressure_from_android(level: int) -> Pressure:
     """
     The level of Android's `onTrimMemory` as pressure. A hidden user interface is no pressure.
@@ -5170,16 +6984,25 @@ def version() -> str:
 
 __all__ = [
     "InternalError",
+    "Pooling",
+    "StopReason",
+    "Event",
+    "SiskinError",
     "LogLevel",
     "LogFailure",
-    "StopReason",
+    "Experts",
     "KvType",
-    "Event",
     "Pressure",
     "Prompt",
-    "SiskinError",
     "Thermal",
     "TokenKind",
+    "EmbedOptions",
+    "FimCut",
+    "FimFile",
+    "Stats",
+    "Outcome",
+    "FimJob",
+    "FimRequest",
     "Fit",
     "TokenBias",
     "SamplerConfig",
@@ -5187,21 +7010,32 @@ __all__ = [
     "Message",
     "ModelInfo",
     "ModelOptions",
-    "Stats",
-    "Outcome",
+    "ModerateOptions",
+    "PanAndScan",
+    "Policy",
     "RenderOptions",
+    "Score",
     "SessionOptions",
     "SpecialTokens",
+    "VisionInfo",
     "pressure_from_android",
     "thermal_from_android",
     "thermal_from_apple",
     "version",
-    "LogSinkImpl",
-    "LogSink",
     "Job",
     "JobProtocol",
+    "Picture",
+    "PictureProtocol",
+    "LogSinkImpl",
+    "LogSink",
+    "Embedder",
+    "EmbedderProtocol",
+    "Moderator",
+    "ModeratorProtocol",
     "Session",
     "SessionProtocol",
+    "Vision",
+    "VisionProtocol",
     "Model",
     "ModelProtocol",
 ]

@@ -13,7 +13,7 @@ extension Session {
         _ prompt: Prompt,
         options: GenerateOptions = GenerateOptions()
     ) -> AsyncThrowingStream<Event, Error> {
-        let source = JobSource(self, prompt, options)
+        let source = JobSource(self) { try self.job(prompt: prompt, options: options) }
         return AsyncThrowingStream(unfolding: { try await source.next() })
     }
 
@@ -25,12 +25,23 @@ extension Session {
         texts(prompt, options: options) { _ in }
     }
 
-    /// The text of an answer to what a user says, alone. See `Chat` for conversations.
+    /// The text of an answer to what a user says, alone, with `pictures` before it or where it has `<start_of_image>`. See
+    /// `Chat` for conversations.
     public func ask(
         _ question: String,
+        pictures: [Picture] = [],
         options: GenerateOptions = GenerateOptions()
     ) -> AsyncThrowingStream<String, Error> {
-        text(.messages(messages: [.user(question)]), options: options)
+        text(.messages(messages: [.user(question, pictures: pictures)]), options: options)
+    }
+
+    /// The text that goes between the prefix and the suffix of `request`, piece by piece. The session is that text's from
+    /// then on. Cancelled as `generate(_:options:)` is.
+    public func fillIn(
+        _ request: FimRequest,
+        options: GenerateOptions = GenerateOptions()
+    ) -> AsyncThrowingStream<String, Error> {
+        JobSource.texts(JobSource(self) { try self.fim(request: request, options: options).job }) { _ in }
     }
 
     /// The text of an answer, of which `heard` hears everything first.
@@ -39,16 +50,7 @@ extension Session {
         options: GenerateOptions,
         heard: @escaping @Sendable (Event) -> Void
     ) -> AsyncThrowingStream<String, Error> {
-        let source = JobSource(self, prompt, options)
-        return AsyncThrowingStream(unfolding: {
-            while let event = try await source.next() {
-                heard(event)
-                if case .text(let text) = event {
-                    return text
-                }
-            }
-            return nil
-        })
+        JobSource.texts(JobSource(self) { try self.job(prompt: prompt, options: options) }, heard: heard)
     }
 }
 
@@ -62,9 +64,25 @@ private final class JobSource: @unchecked Sendable {
     /// Freeing a session cancels its job: whoever reads an answer keeps the session.
     private let session: Session
 
-    init(_ session: Session, _ prompt: Prompt, _ options: GenerateOptions) {
+    init(_ session: Session, _ make: () throws -> Job) {
         self.session = session
-        job = Result { try session.job(prompt: prompt, options: options) }
+        job = Result { try make() }
+    }
+
+    /// The text of its answer, of which `heard` hears everything first.
+    static func texts(
+        _ source: JobSource,
+        heard: @escaping @Sendable (Event) -> Void
+    ) -> AsyncThrowingStream<String, Error> {
+        AsyncThrowingStream(unfolding: {
+            while let event = try await source.next() {
+                heard(event)
+                if case .text(let text) = event {
+                    return text
+                }
+            }
+            return nil
+        })
     }
 
     deinit {

@@ -25,23 +25,25 @@ public final class Chat: @unchecked Sendable {
         return conversation
     }
 
-    /// Says `text` as the user and gives the answer's text, piece by piece. The answer becomes part of the conversation
+    /// Says `text` as the user, showing `pictures`, and gives the answer's text, piece by piece. The answer becomes part of the conversation
     /// as it comes; if it is cancelled, what there is of it stays.
     public func ask(
         _ text: String,
+        pictures: [Picture] = [],
         options: GenerateOptions = GenerateOptions()
     ) -> AsyncThrowingStream<String, Error> {
-        ask(text, options: options) { _ in }
+        ask(text, pictures: pictures, options: options) { _ in }
     }
 
     /// The same, telling `heard` every event: tokens, progress of the prompt, how it ended.
     public func ask(
         _ text: String,
+        pictures: [Picture] = [],
         options: GenerateOptions = GenerateOptions(),
         heard: @escaping @Sendable (Event) -> Void
     ) -> AsyncThrowingStream<String, Error> {
         lock.lock()
-        conversation.append(.user(text))
+        conversation.append(.user(text, pictures: pictures))
         let asked = conversation
         lock.unlock()
         let prompt = Prompt.messages(messages: asked, options: render)

@@ -76,8 +76,10 @@ public struct Tool: Codable, Hashable, Sendable {
 extension Message {
     /// What the model is told to be.
     public static func system(_ content: String) -> Message { Message(role: "system", content: content) }
-    /// What the user says.
-    public static func user(_ content: String) -> Message { Message(role: "user", content: content) }
+    /// What the user says and shows.
+    public static func user(_ content: String, pictures: [Picture] = []) -> Message {
+        Message(role: "user", content: content, pictures: pictures)
+    }
     /// What the model said.
     public static func assistant(_ content: String) -> Message { Message(role: "assistant", content: content) }
 

@@ -656,6 +656,171 @@ fileprivate struct FfiConverterData: FfiConverterRustBuffer {
 
 
 /**
+ * Turns texts into vectors. Any thread may use it; one call at a time, another meanwhile fails as busy.
+ */
+public protocol EmbedderProtocol: AnyObject, Sendable {
+
+    /**
+     * Cancels the call that runs, if one does; from any thread.
+     */
+    func cancel()
+
+    /**
+     * How many numbers a vector has.
+     */
+    func dimensions()  -> UInt64
+
+    /**
+     * The vector of `text`; computes on this thread and the model's. Words that the model expects before a text are the
+     * caller's to write; what looks like a special token in it is taken literally.
+     */
+    func embed(text: String) throws  -> [Float]
+
+}
+/**
+ * Turns texts into vectors. Any thread may use it; one call at a time, another meanwhile fails as busy.
+ */
+open class Embedder: EmbedderProtocol, @unchecked Sendable {
+    fileprivate let handle: UInt64
+
+    /// Used to instantiate a [FFIObject] without an actual handle, for fakes in tests, mostly.
+#if swift(>=5.8)
+    @_documentation(visibility: private)
+#endif
+    public struct NoHandle {
+        public init() {}
+    }
+
+    // TODO: We'd like this to be `private` but for Swifty reasons,
+    // we can't implement `FfiConverter` without making this `required` and we can't
+    // make it `required` without making it `public`.
+#if swift(>=5.8)
+    @_documentation(visibility: private)
+#endif
+    required public init(unsafeFromHandle handle: UInt64) {
+        self.handle = handle
+    }
+
+    // This constructor can be used to instantiate a fake object.
+    // - Parameter noHandle: Placeholder value so we can have a constructor separate from the default empty one that may be implemented for classes extending [FFIObject].
+    //
+    // - Warning:
+    //     Any object instantiated with this constructor cannot be passed to an actual Rust-backed object. Since there isn't a backing handle the FFI lower functions will crash.
+#if swift(>=5.8)
+    @_documentation(visibility: private)
+#endif
+    public init(noHandle: NoHandle) {
+        self.handle = 0
+    }
+
+#if swift(>=5.8)
+    @_documentation(visibility: private)
+#endif
+    public func uniffiCloneHandle() -> UInt64 {
+        return try! rustCall { uniffi_siskin_bindings_fn_clone_embedder(self.handle, $0) }
+    }
+    // No primary constructor declared for this class.
+
+    deinit {
+        if handle == 0 {
+            // Mock objects have handle=0 don't try to free them
+            return
+        }
+
+        try! rustCall { uniffi_siskin_bindings_fn_free_embedder(handle, $0) }
+    }
+
+
+
+
+    /**
+     * Cancels the call that runs, if one does; from any thread.
+     */
+open func cancel()  {try! rustCall() {
+        uniffiCallStatus in
+    uniffi_siskin_bindings_fn_method_embedder_cancel(
+            self.uniffiCloneHandle(),uniffiCallStatus
+    )
+}
+}
+
+    /**
+     * How many numbers a vector has.
+     */
+open func dimensions() -> UInt64  {
+    return try!  FfiConverterUInt64.lift(try! rustCall() {
+        uniffiCallStatus in
+    uniffi_siskin_bindings_fn_method_embedder_dimensions(
+            self.uniffiCloneHandle(),uniffiCallStatus
+    )
+})
+}
+
+    /**
+     * The vector of `text`; computes on this thread and the model's. Words that the model expects before a text are the
+     * caller's to write; what looks like a special token in it is taken literally.
+     */
+open func embed(text: String)throws  -> [Float]  {
+    return try  FfiConverterSequenceFloat.lift(try rustCallWithError(FfiConverterTypeSiskinError_lift) {
+        uniffiCallStatus in
+    uniffi_siskin_bindings_fn_method_embedder_embed(
+            self.uniffiCloneHandle(),
+        FfiConverterString.lower(text),uniffiCallStatus
+    )
+})
+}
+
+
+
+}
+
+
+#if swift(>=5.8)
+@_documentation(visibility: private)
+#endif
+public struct FfiConverterTypeEmbedder: FfiConverter {
+    typealias FfiType = UInt64
+    typealias SwiftType = Embedder
+
+    public static func lift(_ handle: UInt64) throws -> Embedder {
+        return Embedder(unsafeFromHandle: handle)
+    }
+
+    public static func lower(_ value: Embedder) -> UInt64 {
+        return value.uniffiCloneHandle()
+    }
+
+    public static func read(from buf: inout (data: Data, offset: Data.Index)) throws -> Embedder {
+        let handle: UInt64 = try readInt(&buf)
+        return try lift(handle)
+    }
+
+    public static func write(_ value: Embedder, into buf: inout [UInt8]) {
+        writeInt(&buf, lower(value))
+    }
+}
+
+
+#if swift(>=5.8)
+@_documentation(visibility: private)
+#endif
+public func FfiConverterTypeEmbedder_lift(_ handle: UInt64) throws -> Embedder {
+    return try FfiConverterTypeEmbedder.lift(handle)
+}
+
+#if swift(>=5.8)
+@_documentation(visibility: private)
+#endif
+public func FfiConverterTypeEmbedder_lower(_ value: Embedder) -> UInt64 {
+    return FfiConverterTypeEmbedder.lower(value)
+}
+
+
+
+
+
+
+/**
  * One answer: prepared by a session, made on a thread of its own, pulled by the caller.
  *
  * Dropping the last reference cancels it, and never waits. One thread pulls at a time; any thread may cancel.
@@ -1067,6 +1232,16 @@ public protocol ModelProtocol: AnyObject, Sendable {
     func detokenize(tokens: [UInt32], showSpecial: Bool) throws  -> String
 
     /**
+     * Starts an embedder: texts to vectors.
+     */
+    func embedder(options: EmbedOptions) throws  -> Embedder
+
+    /**
+     * Whether the model was trained to fill in the middle.
+     */
+    func fillsIn()  -> Bool
+
+    /**
      * What a session with these options will take.
      */
     func fit(options: SessionOptions) throws  -> Fit
@@ -1085,6 +1260,11 @@ public protocol ModelProtocol: AnyObject, Sendable {
      * The keys of the file's metadata, in the file's order.
      */
     func metadataKeys()  -> [String]
+
+    /**
+     * Starts a moderator: how probable it is that texts violate policies.
+     */
+    func moderator(options: ModerateOptions) throws  -> Moderator
 
     /**
      * Says that memory is short: pages of the mapped file are given back, to be read again when needed.
@@ -1136,6 +1316,22 @@ public protocol ModelProtocol: AnyObject, Sendable {
      * `parse_special` turns the text of special tokens into those tokens.
      */
     func tokenize(text: String, addSpecial: Bool, parseSpecial: Bool) throws  -> [UInt32]
+
+    /**
+     * Opens the model's eyes: the vision tower in the GGUF file at `path` ("mmproj"), or in the folder of a model that
+     * sees.
+     */
+    func vision(path: String) throws  -> Vision
+
+    /**
+     * The same from a file in memory, which is copied once.
+     */
+    func visionBytes(bytes: Data) throws  -> Vision
+
+    /**
+     * The same from part of an open file, as for `open_fd`.
+     */
+    func visionFd(fd: Int32, offset: UInt64, length: UInt64) throws  -> Vision
 
 }
 /**
@@ -1289,6 +1485,31 @@ open func detokenize(tokens: [UInt32], showSpecial: Bool = false)throws  -> Stri
 }
 
     /**
+     * Starts an embedder: texts to vectors.
+     */
+open func embedder(options: EmbedOptions = EmbedOptions())throws  -> Embedder  {
+    return try  FfiConverterTypeEmbedder_lift(try rustCallWithError(FfiConverterTypeSiskinError_lift) {
+        uniffiCallStatus in
+    uniffi_siskin_bindings_fn_method_model_embedder(
+            self.uniffiCloneHandle(),
+        FfiConverterTypeEmbedOptions_lower(options),uniffiCallStatus
+    )
+})
+}
+
+    /**
+     * Whether the model was trained to fill in the middle.
+     */
+open func fillsIn() -> Bool  {
+    return try!  FfiConverterBool.lift(try! rustCall() {
+        uniffiCallStatus in
+    uniffi_siskin_bindings_fn_method_model_fills_in(
+            self.uniffiCloneHandle(),uniffiCallStatus
+    )
+})
+}
+
+    /**
      * What a session with these options will take.
      */
 open func fit(options: SessionOptions = SessionOptions())throws  -> Fit  {
@@ -1334,6 +1555,19 @@ open func metadataKeys() -> [String]  {
         uniffiCallStatus in
     uniffi_siskin_bindings_fn_method_model_metadata_keys(
             self.uniffiCloneHandle(),uniffiCallStatus
+    )
+})
+}
+
+    /**
+     * Starts a moderator: how probable it is that texts violate policies.
+     */
+open func moderator(options: ModerateOptions = ModerateOptions())throws  -> Moderator  {
+    return try  FfiConverterTypeModerator_lift(try rustCallWithError(FfiConverterTypeSiskinError_lift) {
+        uniffiCallStatus in
+    uniffi_siskin_bindings_fn_method_model_moderator(
+            self.uniffiCloneHandle(),
+        FfiConverterTypeModerateOptions_lower(options),uniffiCallStatus
     )
 })
 }
@@ -1470,6 +1704,48 @@ open func tokenize(text: String, addSpecial: Bool = true, parseSpecial: Bool = f
 })
 }
 
+    /**
+     * Opens the model's eyes: the vision tower in the GGUF file at `path` ("mmproj"), or in the folder of a model that
+     * sees.
+     */
+open func vision(path: String)throws  -> Vision  {
+    return try  FfiConverterTypeVision_lift(try rustCallWithError(FfiConverterTypeSiskinError_lift) {
+        uniffiCallStatus in
+    uniffi_siskin_bindings_fn_method_model_vision(
+            self.uniffiCloneHandle(),
+        FfiConverterString.lower(path),uniffiCallStatus
+    )
+})
+}
+
+    /**
+     * The same from a file in memory, which is copied once.
+     */
+open func visionBytes(bytes: Data)throws  -> Vision  {
+    return try  FfiConverterTypeVision_lift(try rustCallWithError(FfiConverterTypeSiskinError_lift) {
+        uniffiCallStatus in
+    uniffi_siskin_bindings_fn_method_model_vision_bytes(
+            self.uniffiCloneHandle(),
+        FfiConverterData.lower(bytes),uniffiCallStatus
+    )
+})
+}
+
+    /**
+     * The same from part of an open file, as for `open_fd`.
+     */
+open func visionFd(fd: Int32, offset: UInt64, length: UInt64)throws  -> Vision  {
+    return try  FfiConverterTypeVision_lift(try rustCallWithError(FfiConverterTypeSiskinError_lift) {
+        uniffiCallStatus in
+    uniffi_siskin_bindings_fn_method_model_vision_fd(
+            self.uniffiCloneHandle(),
+        FfiConverterInt32.lower(fd),
+        FfiConverterUInt64.lower(offset),
+        FfiConverterUInt64.lower(length),uniffiCallStatus
+    )
+})
+}
+
 
 
 }
@@ -1521,12 +1797,328 @@ public func FfiConverterTypeModel_lower(_ value: Model) -> UInt64 {
 
 
 /**
+ * Tells how probable it is that texts violate policies, with a model that was trained for it (ShieldGemma). Any thread may
+ * use it; one call at a time, another meanwhile fails as busy.
+ */
+public protocol ModeratorProtocol: AnyObject, Sendable {
+
+    /**
+     * Cancels the call that runs, if one does; from any thread.
+     */
+    func cancel()
+
+    /**
+     * How probable it is that a text violates each of `policies`, by default those that the model was trained with: the
+     * response that a chatbot gave to `prompt`, or without one the prompt, which a user wrote. Computes on this thread and
+     * the model's. A text that is too long is refused, never cut.
+     */
+    func moderate(prompt: String, response: String?, policies: [Policy]?) throws  -> [Score]
+
+}
+/**
+ * Tells how probable it is that texts violate policies, with a model that was trained for it (ShieldGemma). Any thread may
+ * use it; one call at a time, another meanwhile fails as busy.
+ */
+open class Moderator: ModeratorProtocol, @unchecked Sendable {
+    fileprivate let handle: UInt64
+
+    /// Used to instantiate a [FFIObject] without an actual handle, for fakes in tests, mostly.
+#if swift(>=5.8)
+    @_documentation(visibility: private)
+#endif
+    public struct NoHandle {
+        public init() {}
+    }
+
+    // TODO: We'd like this to be `private` but for Swifty reasons,
+    // we can't implement `FfiConverter` without making this `required` and we can't
+    // make it `required` without making it `public`.
+#if swift(>=5.8)
+    @_documentation(visibility: private)
+#endif
+    required public init(unsafeFromHandle handle: UInt64) {
+        self.handle = handle
+    }
+
+    // This constructor can be used to instantiate a fake object.
+    // - Parameter noHandle: Placeholder value so we can have a constructor separate from the default empty one that may be implemented for classes extending [FFIObject].
+    //
+    // - Warning:
+    //     Any object instantiated with this constructor cannot be passed to an actual Rust-backed object. Since there isn't a backing handle the FFI lower functions will crash.
+#if swift(>=5.8)
+    @_documentation(visibility: private)
+#endif
+    public init(noHandle: NoHandle) {
+        self.handle = 0
+    }
+
+#if swift(>=5.8)
+    @_documentation(visibility: private)
+#endif
+    public func uniffiCloneHandle() -> UInt64 {
+        return try! rustCall { uniffi_siskin_bindings_fn_clone_moderator(self.handle, $0) }
+    }
+    // No primary constructor declared for this class.
+
+    deinit {
+        if handle == 0 {
+            // Mock objects have handle=0 don't try to free them
+            return
+        }
+
+        try! rustCall { uniffi_siskin_bindings_fn_free_moderator(handle, $0) }
+    }
+
+
+
+
+    /**
+     * Cancels the call that runs, if one does; from any thread.
+     */
+open func cancel()  {try! rustCall() {
+        uniffiCallStatus in
+    uniffi_siskin_bindings_fn_method_moderator_cancel(
+            self.uniffiCloneHandle(),uniffiCallStatus
+    )
+}
+}
+
+    /**
+     * How probable it is that a text violates each of `policies`, by default those that the model was trained with: the
+     * response that a chatbot gave to `prompt`, or without one the prompt, which a user wrote. Computes on this thread and
+     * the model's. A text that is too long is refused, never cut.
+     */
+open func moderate(prompt: String, response: String? = nil, policies: [Policy]? = nil)throws  -> [Score]  {
+    return try  FfiConverterSequenceTypeScore.lift(try rustCallWithError(FfiConverterTypeSiskinError_lift) {
+        uniffiCallStatus in
+    uniffi_siskin_bindings_fn_method_moderator_moderate(
+            self.uniffiCloneHandle(),
+        FfiConverterString.lower(prompt),
+        FfiConverterOptionString.lower(response),
+        FfiConverterOptionSequenceTypePolicy.lower(policies),uniffiCallStatus
+    )
+})
+}
+
+
+
+}
+
+
+#if swift(>=5.8)
+@_documentation(visibility: private)
+#endif
+public struct FfiConverterTypeModerator: FfiConverter {
+    typealias FfiType = UInt64
+    typealias SwiftType = Moderator
+
+    public static func lift(_ handle: UInt64) throws -> Moderator {
+        return Moderator(unsafeFromHandle: handle)
+    }
+
+    public static func lower(_ value: Moderator) -> UInt64 {
+        return value.uniffiCloneHandle()
+    }
+
+    public static func read(from buf: inout (data: Data, offset: Data.Index)) throws -> Moderator {
+        let handle: UInt64 = try readInt(&buf)
+        return try lift(handle)
+    }
+
+    public static func write(_ value: Moderator, into buf: inout [UInt8]) {
+        writeInt(&buf, lower(value))
+    }
+}
+
+
+#if swift(>=5.8)
+@_documentation(visibility: private)
+#endif
+public func FfiConverterTypeModerator_lift(_ handle: UInt64) throws -> Moderator {
+    return try FfiConverterTypeModerator.lift(handle)
+}
+
+#if swift(>=5.8)
+@_documentation(visibility: private)
+#endif
+public func FfiConverterTypeModerator_lower(_ value: Moderator) -> UInt64 {
+    return FfiConverterTypeModerator.lower(value)
+}
+
+
+
+
+
+
+/**
+ * A picture for a model to see, in any number of messages. The first answer that reads it turns it into embeddings,
+ * which it keeps: hand the same picture in again with each turn of a conversation.
+ */
+public protocol PictureProtocol: AnyObject, Sendable {
+
+    /**
+     * How many images a prompt has for it: 1, and one for each part. Each takes the positions that [`VisionInfo`] says.
+     */
+    func images()  -> UInt64
+
+}
+/**
+ * A picture for a model to see, in any number of messages. The first answer that reads it turns it into embeddings,
+ * which it keeps: hand the same picture in again with each turn of a conversation.
+ */
+open class Picture: PictureProtocol, @unchecked Sendable, Equatable, Hashable {
+    fileprivate let handle: UInt64
+
+    /// Used to instantiate a [FFIObject] without an actual handle, for fakes in tests, mostly.
+#if swift(>=5.8)
+    @_documentation(visibility: private)
+#endif
+    public struct NoHandle {
+        public init() {}
+    }
+
+    // TODO: We'd like this to be `private` but for Swifty reasons,
+    // we can't implement `FfiConverter` without making this `required` and we can't
+    // make it `required` without making it `public`.
+#if swift(>=5.8)
+    @_documentation(visibility: private)
+#endif
+    required public init(unsafeFromHandle handle: UInt64) {
+        self.handle = handle
+    }
+
+    // This constructor can be used to instantiate a fake object.
+    // - Parameter noHandle: Placeholder value so we can have a constructor separate from the default empty one that may be implemented for classes extending [FFIObject].
+    //
+    // - Warning:
+    //     Any object instantiated with this constructor cannot be passed to an actual Rust-backed object. Since there isn't a backing handle the FFI lower functions will crash.
+#if swift(>=5.8)
+    @_documentation(visibility: private)
+#endif
+    public init(noHandle: NoHandle) {
+        self.handle = 0
+    }
+
+#if swift(>=5.8)
+    @_documentation(visibility: private)
+#endif
+    public func uniffiCloneHandle() -> UInt64 {
+        return try! rustCall { uniffi_siskin_bindings_fn_clone_picture(self.handle, $0) }
+    }
+    // No primary constructor declared for this class.
+
+    deinit {
+        if handle == 0 {
+            // Mock objects have handle=0 don't try to free them
+            return
+        }
+
+        try! rustCall { uniffi_siskin_bindings_fn_free_picture(handle, $0) }
+    }
+
+
+
+
+    /**
+     * How many images a prompt has for it: 1, and one for each part. Each takes the positions that [`VisionInfo`] says.
+     */
+open func images() -> UInt64  {
+    return try!  FfiConverterUInt64.lift(try! rustCall() {
+        uniffiCallStatus in
+    uniffi_siskin_bindings_fn_method_picture_images(
+            self.uniffiCloneHandle(),uniffiCallStatus
+    )
+})
+}
+
+
+
+// The local Rust `Eq` implementation - only `eq` is used.
+public static func == (self: Picture, other: Picture) -> Bool {
+    return try!  FfiConverterBool.lift(
+        try! rustCall() {
+        uniffiCallStatus in
+    uniffi_siskin_bindings_fn_method_picture_uniffi_trait_eq_eq(
+            self.uniffiCloneHandle(),
+        FfiConverterTypePicture_lower(other),uniffiCallStatus
+    )
+}
+    )
+}
+// The local Rust `Hash` implementation
+public func hash(into hasher: inout Hasher) {
+    let val = try!  FfiConverterUInt64.lift(
+        try! rustCall() {
+        uniffiCallStatus in
+    uniffi_siskin_bindings_fn_method_picture_uniffi_trait_hash(
+            self.uniffiCloneHandle(),uniffiCallStatus
+    )
+}
+    )
+    hasher.combine(val)
+}
+}
+
+
+#if swift(>=5.8)
+@_documentation(visibility: private)
+#endif
+public struct FfiConverterTypePicture: FfiConverter {
+    typealias FfiType = UInt64
+    typealias SwiftType = Picture
+
+    public static func lift(_ handle: UInt64) throws -> Picture {
+        return Picture(unsafeFromHandle: handle)
+    }
+
+    public static func lower(_ value: Picture) -> UInt64 {
+        return value.uniffiCloneHandle()
+    }
+
+    public static func read(from buf: inout (data: Data, offset: Data.Index)) throws -> Picture {
+        let handle: UInt64 = try readInt(&buf)
+        return try lift(handle)
+    }
+
+    public static func write(_ value: Picture, into buf: inout [UInt8]) {
+        writeInt(&buf, lower(value))
+    }
+}
+
+
+#if swift(>=5.8)
+@_documentation(visibility: private)
+#endif
+public func FfiConverterTypePicture_lift(_ handle: UInt64) throws -> Picture {
+    return try FfiConverterTypePicture.lift(handle)
+}
+
+#if swift(>=5.8)
+@_documentation(visibility: private)
+#endif
+public func FfiConverterTypePicture_lower(_ value: Picture) -> UInt64 {
+    return FfiConverterTypePicture.lower(value)
+}
+
+
+
+
+
+
+/**
  * A conversation's state: the tokens so far with what the model made of them. One job at a time works on it; while
  * one does, the other calls throw `Busy`.
  *
  * Dropping the last reference while a job runs returns at once and cancels the job.
  */
 public protocol SessionProtocol: AnyObject, Sendable {
+
+    /**
+     * Prepares what goes between the prefix and the suffix of `request`. The session is that text's from then on: what it
+     * holds of the prompt already is not computed again, the rest is forgotten. If there is more text than room, its far
+     * ends are cut.
+     */
+    func fim(request: FimRequest, options: GenerateOptions) throws  -> FimJob
 
     /**
      * What this session takes.
@@ -1637,6 +2229,22 @@ public convenience init(model: Model, options: SessionOptions = SessionOptions()
 
 
 
+
+    /**
+     * Prepares what goes between the prefix and the suffix of `request`. The session is that text's from then on: what it
+     * holds of the prompt already is not computed again, the rest is forgotten. If there is more text than room, its far
+     * ends are cut.
+     */
+open func fim(request: FimRequest, options: GenerateOptions = GenerateOptions())throws  -> FimJob  {
+    return try  FfiConverterTypeFimJob_lift(try rustCallWithError(FfiConverterTypeSiskinError_lift) {
+        uniffiCallStatus in
+    uniffi_siskin_bindings_fn_method_session_fim(
+            self.uniffiCloneHandle(),
+        FfiConverterTypeFimRequest_lower(request),
+        FfiConverterTypeGenerateOptions_lower(options),uniffiCallStatus
+    )
+})
+}
 
     /**
      * What this session takes.
@@ -1773,6 +2381,603 @@ public func FfiConverterTypeSession_lower(_ value: Session) -> UInt64 {
 }
 
 
+
+
+
+
+/**
+ * A model's eyes: the vision tower and projector from a file of their own ("mmproj"). Any thread may use it.
+ */
+public protocol VisionProtocol: AnyObject, Sendable {
+
+    /**
+     * What the tower is and takes.
+     */
+    func info()  -> VisionInfo
+
+    /**
+     * The numbers for pan and scan that the model was published with.
+     */
+    func panAndScan()  -> PanAndScan
+
+    /**
+     * A picture from the bytes of a PNG or JPEG file, upright as its camera says. Not in libraries for phones, whose
+     * systems read images: there it is refused. With `pan_and_scan`, parts of a long one are shown, too.
+     */
+    func pictureFile(bytes: Data, panAndScan: PanAndScan?) throws  -> Picture
+
+    /**
+     * A picture of `width` x `height` pixels: rows from the top, three bytes for each pixel, red, green and blue. With
+     * `pan_and_scan`, parts of a long one are shown, too.
+     */
+    func pictureRgb(width: UInt32, height: UInt32, pixels: Data, panAndScan: PanAndScan?) throws  -> Picture
+
+}
+/**
+ * A model's eyes: the vision tower and projector from a file of their own ("mmproj"). Any thread may use it.
+ */
+open class Vision: VisionProtocol, @unchecked Sendable {
+    fileprivate let handle: UInt64
+
+    /// Used to instantiate a [FFIObject] without an actual handle, for fakes in tests, mostly.
+#if swift(>=5.8)
+    @_documentation(visibility: private)
+#endif
+    public struct NoHandle {
+        public init() {}
+    }
+
+    // TODO: We'd like this to be `private` but for Swifty reasons,
+    // we can't implement `FfiConverter` without making this `required` and we can't
+    // make it `required` without making it `public`.
+#if swift(>=5.8)
+    @_documentation(visibility: private)
+#endif
+    required public init(unsafeFromHandle handle: UInt64) {
+        self.handle = handle
+    }
+
+    // This constructor can be used to instantiate a fake object.
+    // - Parameter noHandle: Placeholder value so we can have a constructor separate from the default empty one that may be implemented for classes extending [FFIObject].
+    //
+    // - Warning:
+    //     Any object instantiated with this constructor cannot be passed to an actual Rust-backed object. Since there isn't a backing handle the FFI lower functions will crash.
+#if swift(>=5.8)
+    @_documentation(visibility: private)
+#endif
+    public init(noHandle: NoHandle) {
+        self.handle = 0
+    }
+
+#if swift(>=5.8)
+    @_documentation(visibility: private)
+#endif
+    public func uniffiCloneHandle() -> UInt64 {
+        return try! rustCall { uniffi_siskin_bindings_fn_clone_vision(self.handle, $0) }
+    }
+    // No primary constructor declared for this class.
+
+    deinit {
+        if handle == 0 {
+            // Mock objects have handle=0 don't try to free them
+            return
+        }
+
+        try! rustCall { uniffi_siskin_bindings_fn_free_vision(handle, $0) }
+    }
+
+
+
+
+    /**
+     * What the tower is and takes.
+     */
+open func info() -> VisionInfo  {
+    return try!  FfiConverterTypeVisionInfo_lift(try! rustCall() {
+        uniffiCallStatus in
+    uniffi_siskin_bindings_fn_method_vision_info(
+            self.uniffiCloneHandle(),uniffiCallStatus
+    )
+})
+}
+
+    /**
+     * The numbers for pan and scan that the model was published with.
+     */
+open func panAndScan() -> PanAndScan  {
+    return try!  FfiConverterTypePanAndScan_lift(try! rustCall() {
+        uniffiCallStatus in
+    uniffi_siskin_bindings_fn_method_vision_pan_and_scan(
+            self.uniffiCloneHandle(),uniffiCallStatus
+    )
+})
+}
+
+    /**
+     * A picture from the bytes of a PNG or JPEG file, upright as its camera says. Not in libraries for phones, whose
+     * systems read images: there it is refused. With `pan_and_scan`, parts of a long one are shown, too.
+     */
+open func pictureFile(bytes: Data, panAndScan: PanAndScan? = nil)throws  -> Picture  {
+    return try  FfiConverterTypePicture_lift(try rustCallWithError(FfiConverterTypeSiskinError_lift) {
+        uniffiCallStatus in
+    uniffi_siskin_bindings_fn_method_vision_picture_file(
+            self.uniffiCloneHandle(),
+        FfiConverterData.lower(bytes),
+        FfiConverterOptionTypePanAndScan.lower(panAndScan),uniffiCallStatus
+    )
+})
+}
+
+    /**
+     * A picture of `width` x `height` pixels: rows from the top, three bytes for each pixel, red, green and blue. With
+     * `pan_and_scan`, parts of a long one are shown, too.
+     */
+open func pictureRgb(width: UInt32, height: UInt32, pixels: Data, panAndScan: PanAndScan? = nil)throws  -> Picture  {
+    return try  FfiConverterTypePicture_lift(try rustCallWithError(FfiConverterTypeSiskinError_lift) {
+        uniffiCallStatus in
+    uniffi_siskin_bindings_fn_method_vision_picture_rgb(
+            self.uniffiCloneHandle(),
+        FfiConverterUInt32.lower(width),
+        FfiConverterUInt32.lower(height),
+        FfiConverterData.lower(pixels),
+        FfiConverterOptionTypePanAndScan.lower(panAndScan),uniffiCallStatus
+    )
+})
+}
+
+
+
+}
+
+
+#if swift(>=5.8)
+@_documentation(visibility: private)
+#endif
+public struct FfiConverterTypeVision: FfiConverter {
+    typealias FfiType = UInt64
+    typealias SwiftType = Vision
+
+    public static func lift(_ handle: UInt64) throws -> Vision {
+        return Vision(unsafeFromHandle: handle)
+    }
+
+    public static func lower(_ value: Vision) -> UInt64 {
+        return value.uniffiCloneHandle()
+    }
+
+    public static func read(from buf: inout (data: Data, offset: Data.Index)) throws -> Vision {
+        let handle: UInt64 = try readInt(&buf)
+        return try lift(handle)
+    }
+
+    public static func write(_ value: Vision, into buf: inout [UInt8]) {
+        writeInt(&buf, lower(value))
+    }
+}
+
+
+#if swift(>=5.8)
+@_documentation(visibility: private)
+#endif
+public func FfiConverterTypeVision_lift(_ handle: UInt64) throws -> Vision {
+    return try FfiConverterTypeVision.lift(handle)
+}
+
+#if swift(>=5.8)
+@_documentation(visibility: private)
+#endif
+public func FfiConverterTypeVision_lower(_ value: Vision) -> UInt64 {
+    return FfiConverterTypeVision.lower(value)
+}
+
+
+
+
+/**
+ * How texts become vectors.
+ */
+public struct EmbedOptions: Equatable, Hashable {
+    /**
+     * How the states of the tokens become one; by default what the file says. A model whose file does not say (it was
+     * not made for this) needs one that is named.
+     */
+    public var pooling: Pooling?
+    /**
+     * Whether vectors have length 1, so that the product of two is their cosine.
+     */
+    public var normalize: Bool
+    /**
+     * Only the first so many numbers, for models that were trained for that; by default all.
+     */
+    public var dimensions: UInt32?
+    /**
+     * Whether a text that is too long is cut instead of refused.
+     */
+    public var truncate: Bool
+
+    // Default memberwise initializers are never public by default, so we
+    // declare one manually.
+    public init(
+        /**
+         * How the states of the tokens become one; by default what the file says. A model whose file does not say (it was
+         * not made for this) needs one that is named.
+         */pooling: Pooling? = nil,
+        /**
+         * Whether vectors have length 1, so that the product of two is their cosine.
+         */normalize: Bool = true,
+        /**
+         * Only the first so many numbers, for models that were trained for that; by default all.
+         */dimensions: UInt32? = nil,
+        /**
+         * Whether a text that is too long is cut instead of refused.
+         */truncate: Bool = false) {
+        self.pooling = pooling
+        self.normalize = normalize
+        self.dimensions = dimensions
+        self.truncate = truncate
+    }
+
+
+
+
+}
+
+#if compiler(>=6)
+extension EmbedOptions: Sendable {}
+#endif
+
+#if swift(>=5.8)
+@_documentation(visibility: private)
+#endif
+public struct FfiConverterTypeEmbedOptions: FfiConverterRustBuffer {
+    public static func read(from buf: inout (data: Data, offset: Data.Index)) throws -> EmbedOptions {
+        return
+            try EmbedOptions(
+                pooling: FfiConverterOptionTypePooling.read(from: &buf),
+                normalize: FfiConverterBool.read(from: &buf),
+                dimensions: FfiConverterOptionUInt32.read(from: &buf),
+                truncate: FfiConverterBool.read(from: &buf)
+        )
+    }
+
+    public static func write(_ value: EmbedOptions, into buf: inout [UInt8]) {
+        FfiConverterOptionTypePooling.write(value.pooling, into: &buf)
+        FfiConverterBool.write(value.normalize, into: &buf)
+        FfiConverterOptionUInt32.write(value.dimensions, into: &buf)
+        FfiConverterBool.write(value.truncate, into: &buf)
+    }
+}
+
+
+#if swift(>=5.8)
+@_documentation(visibility: private)
+#endif
+public func FfiConverterTypeEmbedOptions_lift(_ buf: RustBuffer) throws -> EmbedOptions {
+    return try FfiConverterTypeEmbedOptions.lift(buf)
+}
+
+#if swift(>=5.8)
+@_documentation(visibility: private)
+#endif
+public func FfiConverterTypeEmbedOptions_lower(_ value: EmbedOptions) -> RustBuffer {
+    return FfiConverterTypeEmbedOptions.lower(value)
+}
+
+
+/**
+ * What a prompt had no room for.
+ */
+public struct FimCut: Equatable, Hashable {
+    /**
+     * Tokens at the start of the prefix.
+     */
+    public var prefixTokens: UInt64
+    /**
+     * Tokens at the end of the suffix.
+     */
+    public var suffixTokens: UInt64
+    /**
+     * Files, the first ones.
+     */
+    public var files: UInt64
+
+    // Default memberwise initializers are never public by default, so we
+    // declare one manually.
+    public init(
+        /**
+         * Tokens at the start of the prefix.
+         */prefixTokens: UInt64,
+        /**
+         * Tokens at the end of the suffix.
+         */suffixTokens: UInt64,
+        /**
+         * Files, the first ones.
+         */files: UInt64) {
+        self.prefixTokens = prefixTokens
+        self.suffixTokens = suffixTokens
+        self.files = files
+    }
+
+
+
+
+}
+
+#if compiler(>=6)
+extension FimCut: Sendable {}
+#endif
+
+#if swift(>=5.8)
+@_documentation(visibility: private)
+#endif
+public struct FfiConverterTypeFimCut: FfiConverterRustBuffer {
+    public static func read(from buf: inout (data: Data, offset: Data.Index)) throws -> FimCut {
+        return
+            try FimCut(
+                prefixTokens: FfiConverterUInt64.read(from: &buf),
+                suffixTokens: FfiConverterUInt64.read(from: &buf),
+                files: FfiConverterUInt64.read(from: &buf)
+        )
+    }
+
+    public static func write(_ value: FimCut, into buf: inout [UInt8]) {
+        FfiConverterUInt64.write(value.prefixTokens, into: &buf)
+        FfiConverterUInt64.write(value.suffixTokens, into: &buf)
+        FfiConverterUInt64.write(value.files, into: &buf)
+    }
+}
+
+
+#if swift(>=5.8)
+@_documentation(visibility: private)
+#endif
+public func FfiConverterTypeFimCut_lift(_ buf: RustBuffer) throws -> FimCut {
+    return try FfiConverterTypeFimCut.lift(buf)
+}
+
+#if swift(>=5.8)
+@_documentation(visibility: private)
+#endif
+public func FfiConverterTypeFimCut_lower(_ value: FimCut) -> RustBuffer {
+    return FfiConverterTypeFimCut.lower(value)
+}
+
+
+/**
+ * A file of a project that the model is to know about.
+ */
+public struct FimFile: Equatable, Hashable {
+    /**
+     * Its path within the project.
+     */
+    public var path: String
+    /**
+     * What is in it.
+     */
+    public var text: String
+
+    // Default memberwise initializers are never public by default, so we
+    // declare one manually.
+    public init(
+        /**
+         * Its path within the project.
+         */path: String,
+        /**
+         * What is in it.
+         */text: String) {
+        self.path = path
+        self.text = text
+    }
+
+
+
+
+}
+
+#if compiler(>=6)
+extension FimFile: Sendable {}
+#endif
+
+#if swift(>=5.8)
+@_documentation(visibility: private)
+#endif
+public struct FfiConverterTypeFimFile: FfiConverterRustBuffer {
+    public static func read(from buf: inout (data: Data, offset: Data.Index)) throws -> FimFile {
+        return
+            try FimFile(
+                path: FfiConverterString.read(from: &buf),
+                text: FfiConverterString.read(from: &buf)
+        )
+    }
+
+    public static func write(_ value: FimFile, into buf: inout [UInt8]) {
+        FfiConverterString.write(value.path, into: &buf)
+        FfiConverterString.write(value.text, into: &buf)
+    }
+}
+
+
+#if swift(>=5.8)
+@_documentation(visibility: private)
+#endif
+public func FfiConverterTypeFimFile_lift(_ buf: RustBuffer) throws -> FimFile {
+    return try FfiConverterTypeFimFile.lift(buf)
+}
+
+#if swift(>=5.8)
+@_documentation(visibility: private)
+#endif
+public func FfiConverterTypeFimFile_lower(_ value: FimFile) -> RustBuffer {
+    return FfiConverterTypeFimFile.lower(value)
+}
+
+
+/**
+ * An answer that fills in the middle, and what its prompt had no room for.
+ */
+public struct FimJob {
+    /**
+     * The answer.
+     */
+    public var job: Job
+    /**
+     * What was left out.
+     */
+    public var cut: FimCut
+
+    // Default memberwise initializers are never public by default, so we
+    // declare one manually.
+    public init(
+        /**
+         * The answer.
+         */job: Job,
+        /**
+         * What was left out.
+         */cut: FimCut) {
+        self.job = job
+        self.cut = cut
+    }
+
+
+
+
+}
+
+#if compiler(>=6)
+extension FimJob: Sendable {}
+#endif
+
+#if swift(>=5.8)
+@_documentation(visibility: private)
+#endif
+public struct FfiConverterTypeFimJob: FfiConverterRustBuffer {
+    public static func read(from buf: inout (data: Data, offset: Data.Index)) throws -> FimJob {
+        return
+            try FimJob(
+                job: FfiConverterTypeJob.read(from: &buf),
+                cut: FfiConverterTypeFimCut.read(from: &buf)
+        )
+    }
+
+    public static func write(_ value: FimJob, into buf: inout [UInt8]) {
+        FfiConverterTypeJob.write(value.job, into: &buf)
+        FfiConverterTypeFimCut.write(value.cut, into: &buf)
+    }
+}
+
+
+#if swift(>=5.8)
+@_documentation(visibility: private)
+#endif
+public func FfiConverterTypeFimJob_lift(_ buf: RustBuffer) throws -> FimJob {
+    return try FfiConverterTypeFimJob.lift(buf)
+}
+
+#if swift(>=5.8)
+@_documentation(visibility: private)
+#endif
+public func FfiConverterTypeFimJob_lower(_ value: FimJob) -> RustBuffer {
+    return FfiConverterTypeFimJob.lower(value)
+}
+
+
+/**
+ * What is to be completed.
+ */
+public struct FimRequest: Equatable, Hashable {
+    /**
+     * The text before the place.
+     */
+    public var prefix: String
+    /**
+     * The text behind it.
+     */
+    public var suffix: String
+    /**
+     * Where the text is from, within its project. Models that know no files are not told.
+     */
+    public var path: String?
+    /**
+     * Name of the project. Models that know no repositories are not told.
+     */
+    public var repo: String?
+    /**
+     * Other files of the project, the most important one last: what does not fit is left out from the front.
+     */
+    public var files: [FimFile]
+
+    // Default memberwise initializers are never public by default, so we
+    // declare one manually.
+    public init(
+        /**
+         * The text before the place.
+         */prefix: String,
+        /**
+         * The text behind it.
+         */suffix: String,
+        /**
+         * Where the text is from, within its project. Models that know no files are not told.
+         */path: String? = nil,
+        /**
+         * Name of the project. Models that know no repositories are not told.
+         */repo: String? = nil,
+        /**
+         * Other files of the project, the most important one last: what does not fit is left out from the front.
+         */files: [FimFile] = []) {
+        self.prefix = prefix
+        self.suffix = suffix
+        self.path = path
+        self.repo = repo
+        self.files = files
+    }
+
+
+
+
+}
+
+#if compiler(>=6)
+extension FimRequest: Sendable {}
+#endif
+
+#if swift(>=5.8)
+@_documentation(visibility: private)
+#endif
+public struct FfiConverterTypeFimRequest: FfiConverterRustBuffer {
+    public static func read(from buf: inout (data: Data, offset: Data.Index)) throws -> FimRequest {
+        return
+            try FimRequest(
+                prefix: FfiConverterString.read(from: &buf),
+                suffix: FfiConverterString.read(from: &buf),
+                path: FfiConverterOptionString.read(from: &buf),
+                repo: FfiConverterOptionString.read(from: &buf),
+                files: FfiConverterSequenceTypeFimFile.read(from: &buf)
+        )
+    }
+
+    public static func write(_ value: FimRequest, into buf: inout [UInt8]) {
+        FfiConverterString.write(value.prefix, into: &buf)
+        FfiConverterString.write(value.suffix, into: &buf)
+        FfiConverterOptionString.write(value.path, into: &buf)
+        FfiConverterOptionString.write(value.repo, into: &buf)
+        FfiConverterSequenceTypeFimFile.write(value.files, into: &buf)
+    }
+}
+
+
+#if swift(>=5.8)
+@_documentation(visibility: private)
+#endif
+public func FfiConverterTypeFimRequest_lift(_ buf: RustBuffer) throws -> FimRequest {
+    return try FfiConverterTypeFimRequest.lift(buf)
+}
+
+#if swift(>=5.8)
+@_documentation(visibility: private)
+#endif
+public func FfiConverterTypeFimRequest_lower(_ value: FimRequest) -> RustBuffer {
+    return FfiConverterTypeFimRequest.lower(value)
+}
 
 
 /**
@@ -2036,7 +3241,7 @@ public func FfiConverterTypeGenerateOptions_lower(_ value: GenerateOptions) -> R
 /**
  * One message of a conversation.
  */
-public struct Message: Equatable, Hashable {
+public struct Message {
     /**
      * Who speaks: "system", "user", "assistant", "tool", or what else the model's template knows.
      */
@@ -2050,6 +3255,10 @@ public struct Message: Equatable, Hashable {
      * `content` takes the place of the text above.
      */
     public var fields: String?
+    /**
+     * What the message shows: where its content has "<start_of_image>" for each picture, else before it.
+     */
+    public var pictures: [Picture]
 
     // Default memberwise initializers are never public by default, so we
     // declare one manually.
@@ -2063,10 +3272,14 @@ public struct Message: Equatable, Hashable {
         /**
          * Further fields as templates read them, a JSON object: `tool_calls`, `tool_call_id`, `name`. A field called
          * `content` takes the place of the text above.
-         */fields: String? = nil) {
+         */fields: String? = nil,
+        /**
+         * What the message shows: where its content has "<start_of_image>" for each picture, else before it.
+         */pictures: [Picture] = []) {
         self.role = role
         self.content = content
         self.fields = fields
+        self.pictures = pictures
     }
 
 
@@ -2087,7 +3300,8 @@ public struct FfiConverterTypeMessage: FfiConverterRustBuffer {
             try Message(
                 role: FfiConverterString.read(from: &buf),
                 content: FfiConverterString.read(from: &buf),
-                fields: FfiConverterOptionString.read(from: &buf)
+                fields: FfiConverterOptionString.read(from: &buf),
+                pictures: FfiConverterSequenceTypePicture.read(from: &buf)
         )
     }
 
@@ -2095,6 +3309,7 @@ public struct FfiConverterTypeMessage: FfiConverterRustBuffer {
         FfiConverterString.write(value.role, into: &buf)
         FfiConverterString.write(value.content, into: &buf)
         FfiConverterOptionString.write(value.fields, into: &buf)
+        FfiConverterSequenceTypePicture.write(value.pictures, into: &buf)
     }
 }
 
@@ -2155,6 +3370,14 @@ public struct ModelInfo: Equatable, Hashable {
      */
     public var hasChatTemplate: Bool
     /**
+     * Whether it generates text; if not, it only embeds.
+     */
+    public var generates: Bool
+    /**
+     * How it was trained to embed texts, if its file says so.
+     */
+    public var pooling: Pooling?
+    /**
      * Name of the kernels in use.
      */
     public var kernels: String
@@ -2210,6 +3433,12 @@ public struct ModelInfo: Equatable, Hashable {
          * Whether the file has a chat template that can be used.
          */hasChatTemplate: Bool,
         /**
+         * Whether it generates text; if not, it only embeds.
+         */generates: Bool,
+        /**
+         * How it was trained to embed texts, if its file says so.
+         */pooling: Pooling?,
+        /**
          * Name of the kernels in use.
          */kernels: String,
         /**
@@ -2236,6 +3465,8 @@ public struct ModelInfo: Equatable, Hashable {
         self.parameters = parameters
         self.weightBytes = weightBytes
         self.hasChatTemplate = hasChatTemplate
+        self.generates = generates
+        self.pooling = pooling
         self.kernels = kernels
         self.threads = threads
         self.path = path
@@ -2269,6 +3500,8 @@ public struct FfiConverterTypeModelInfo: FfiConverterRustBuffer {
                 parameters: FfiConverterUInt64.read(from: &buf),
                 weightBytes: FfiConverterUInt64.read(from: &buf),
                 hasChatTemplate: FfiConverterBool.read(from: &buf),
+                generates: FfiConverterBool.read(from: &buf),
+                pooling: FfiConverterOptionTypePooling.read(from: &buf),
                 kernels: FfiConverterString.read(from: &buf),
                 threads: FfiConverterUInt64.read(from: &buf),
                 path: FfiConverterOptionString.read(from: &buf),
@@ -2288,6 +3521,8 @@ public struct FfiConverterTypeModelInfo: FfiConverterRustBuffer {
         FfiConverterUInt64.write(value.parameters, into: &buf)
         FfiConverterUInt64.write(value.weightBytes, into: &buf)
         FfiConverterBool.write(value.hasChatTemplate, into: &buf)
+        FfiConverterBool.write(value.generates, into: &buf)
+        FfiConverterOptionTypePooling.write(value.pooling, into: &buf)
         FfiConverterString.write(value.kernels, into: &buf)
         FfiConverterUInt64.write(value.threads, into: &buf)
         FfiConverterOptionString.write(value.path, into: &buf)
@@ -2333,6 +3568,10 @@ public struct ModelOptions {
      * The least important messages that go there; by default warnings.
      */
     public var logLevel: LogLevel?
+    /**
+     * How experts come into memory; by default as the sizes of file and memory suggest.
+     */
+    public var experts: Experts?
 
     // Default memberwise initializers are never public by default, so we
     // declare one manually.
@@ -2348,11 +3587,15 @@ public struct ModelOptions {
          */log: LogSink? = nil,
         /**
          * The least important messages that go there; by default warnings.
-         */logLevel: LogLevel? = nil) {
+         */logLevel: LogLevel? = nil,
+        /**
+         * How experts come into memory; by default as the sizes of file and memory suggest.
+         */experts: Experts? = nil) {
         self.threads = threads
         self.kernels = kernels
         self.log = log
         self.logLevel = logLevel
+        self.experts = experts
     }
 
 
@@ -2374,7 +3617,8 @@ public struct FfiConverterTypeModelOptions: FfiConverterRustBuffer {
                 threads: FfiConverterOptionUInt32.read(from: &buf),
                 kernels: FfiConverterOptionString.read(from: &buf),
                 log: FfiConverterOptionTypeLogSink.read(from: &buf),
-                logLevel: FfiConverterOptionTypeLogLevel.read(from: &buf)
+                logLevel: FfiConverterOptionTypeLogLevel.read(from: &buf),
+                experts: FfiConverterOptionTypeExperts.read(from: &buf)
         )
     }
 
@@ -2383,6 +3627,7 @@ public struct FfiConverterTypeModelOptions: FfiConverterRustBuffer {
         FfiConverterOptionString.write(value.kernels, into: &buf)
         FfiConverterOptionTypeLogSink.write(value.log, into: &buf)
         FfiConverterOptionTypeLogLevel.write(value.logLevel, into: &buf)
+        FfiConverterOptionTypeExperts.write(value.experts, into: &buf)
     }
 }
 
@@ -2399,6 +3644,65 @@ public func FfiConverterTypeModelOptions_lift(_ buf: RustBuffer) throws -> Model
 #endif
 public func FfiConverterTypeModelOptions_lower(_ value: ModelOptions) -> RustBuffer {
     return FfiConverterTypeModelOptions.lower(value)
+}
+
+
+/**
+ * How to moderate.
+ */
+public struct ModerateOptions: Equatable, Hashable {
+    /**
+     * Also with a model that does not say it is a classifier of this kind.
+     */
+    public var anyModel: Bool
+
+    // Default memberwise initializers are never public by default, so we
+    // declare one manually.
+    public init(
+        /**
+         * Also with a model that does not say it is a classifier of this kind.
+         */anyModel: Bool = false) {
+        self.anyModel = anyModel
+    }
+
+
+
+
+}
+
+#if compiler(>=6)
+extension ModerateOptions: Sendable {}
+#endif
+
+#if swift(>=5.8)
+@_documentation(visibility: private)
+#endif
+public struct FfiConverterTypeModerateOptions: FfiConverterRustBuffer {
+    public static func read(from buf: inout (data: Data, offset: Data.Index)) throws -> ModerateOptions {
+        return
+            try ModerateOptions(
+                anyModel: FfiConverterBool.read(from: &buf)
+        )
+    }
+
+    public static func write(_ value: ModerateOptions, into buf: inout [UInt8]) {
+        FfiConverterBool.write(value.anyModel, into: &buf)
+    }
+}
+
+
+#if swift(>=5.8)
+@_documentation(visibility: private)
+#endif
+public func FfiConverterTypeModerateOptions_lift(_ buf: RustBuffer) throws -> ModerateOptions {
+    return try FfiConverterTypeModerateOptions.lift(buf)
+}
+
+#if swift(>=5.8)
+@_documentation(visibility: private)
+#endif
+public func FfiConverterTypeModerateOptions_lower(_ value: ModerateOptions) -> RustBuffer {
+    return FfiConverterTypeModerateOptions.lower(value)
 }
 
 
@@ -2468,6 +3772,157 @@ public func FfiConverterTypeOutcome_lift(_ buf: RustBuffer) throws -> Outcome {
 #endif
 public func FfiConverterTypeOutcome_lower(_ value: Outcome) -> RustBuffer {
     return FfiConverterTypeOutcome.lower(value)
+}
+
+
+/**
+ * Into which parts a long picture is cut ("pan and scan"), which are shown behind the whole: what is small in it is lost when
+ * the whole becomes a square. The defaults are what Gemma 3 was published with.
+ */
+public struct PanAndScan: Equatable, Hashable {
+    /**
+     * Shortest side of a part, in pixels; 1 or more. A picture whose parts would be smaller is not cut.
+     */
+    public var minCropSize: UInt64
+    /**
+     * Most parts; 1 to 16. Each takes as many positions and as long as a picture.
+     */
+    public var maxCrops: UInt64
+    /**
+     * Longer side over shorter side from which a picture is cut; not below 0. 1 is that of a square.
+     */
+    public var minRatio: Double
+
+    // Default memberwise initializers are never public by default, so we
+    // declare one manually.
+    public init(
+        /**
+         * Shortest side of a part, in pixels; 1 or more. A picture whose parts would be smaller is not cut.
+         */minCropSize: UInt64 = UInt64(256),
+        /**
+         * Most parts; 1 to 16. Each takes as many positions and as long as a picture.
+         */maxCrops: UInt64 = UInt64(4),
+        /**
+         * Longer side over shorter side from which a picture is cut; not below 0. 1 is that of a square.
+         */minRatio: Double = Double(1.2)) {
+        self.minCropSize = minCropSize
+        self.maxCrops = maxCrops
+        self.minRatio = minRatio
+    }
+
+
+
+
+}
+
+#if compiler(>=6)
+extension PanAndScan: Sendable {}
+#endif
+
+#if swift(>=5.8)
+@_documentation(visibility: private)
+#endif
+public struct FfiConverterTypePanAndScan: FfiConverterRustBuffer {
+    public static func read(from buf: inout (data: Data, offset: Data.Index)) throws -> PanAndScan {
+        return
+            try PanAndScan(
+                minCropSize: FfiConverterUInt64.read(from: &buf),
+                maxCrops: FfiConverterUInt64.read(from: &buf),
+                minRatio: FfiConverterDouble.read(from: &buf)
+        )
+    }
+
+    public static func write(_ value: PanAndScan, into buf: inout [UInt8]) {
+        FfiConverterUInt64.write(value.minCropSize, into: &buf)
+        FfiConverterUInt64.write(value.maxCrops, into: &buf)
+        FfiConverterDouble.write(value.minRatio, into: &buf)
+    }
+}
+
+
+#if swift(>=5.8)
+@_documentation(visibility: private)
+#endif
+public func FfiConverterTypePanAndScan_lift(_ buf: RustBuffer) throws -> PanAndScan {
+    return try FfiConverterTypePanAndScan.lift(buf)
+}
+
+#if swift(>=5.8)
+@_documentation(visibility: private)
+#endif
+public func FfiConverterTypePanAndScan_lower(_ value: PanAndScan) -> RustBuffer {
+    return FfiConverterTypePanAndScan.lower(value)
+}
+
+
+/**
+ * A rule that a text may violate.
+ */
+public struct Policy: Equatable, Hashable {
+    /**
+     * Its name. Without words of its own one that the model was trained with: "dangerous_content", "harassment",
+     * "hate_speech" or "sexually_explicit".
+     */
+    public var name: String
+    /**
+     * Its words; by default those that the model was trained with.
+     */
+    public var guideline: String?
+
+    // Default memberwise initializers are never public by default, so we
+    // declare one manually.
+    public init(
+        /**
+         * Its name. Without words of its own one that the model was trained with: "dangerous_content", "harassment",
+         * "hate_speech" or "sexually_explicit".
+         */name: String,
+        /**
+         * Its words; by default those that the model was trained with.
+         */guideline: String? = nil) {
+        self.name = name
+        self.guideline = guideline
+    }
+
+
+
+
+}
+
+#if compiler(>=6)
+extension Policy: Sendable {}
+#endif
+
+#if swift(>=5.8)
+@_documentation(visibility: private)
+#endif
+public struct FfiConverterTypePolicy: FfiConverterRustBuffer {
+    public static func read(from buf: inout (data: Data, offset: Data.Index)) throws -> Policy {
+        return
+            try Policy(
+                name: FfiConverterString.read(from: &buf),
+                guideline: FfiConverterOptionString.read(from: &buf)
+        )
+    }
+
+    public static func write(_ value: Policy, into buf: inout [UInt8]) {
+        FfiConverterString.write(value.name, into: &buf)
+        FfiConverterOptionString.write(value.guideline, into: &buf)
+    }
+}
+
+
+#if swift(>=5.8)
+@_documentation(visibility: private)
+#endif
+public func FfiConverterTypePolicy_lift(_ buf: RustBuffer) throws -> Policy {
+    return try FfiConverterTypePolicy.lift(buf)
+}
+
+#if swift(>=5.8)
+@_documentation(visibility: private)
+#endif
+public func FfiConverterTypePolicy_lower(_ value: Policy) -> RustBuffer {
+    return FfiConverterTypePolicy.lower(value)
 }
 
 
@@ -2718,6 +4173,75 @@ public func FfiConverterTypeSamplerConfig_lift(_ buf: RustBuffer) throws -> Samp
 #endif
 public func FfiConverterTypeSamplerConfig_lower(_ value: SamplerConfig) -> RustBuffer {
     return FfiConverterTypeSamplerConfig.lower(value)
+}
+
+
+/**
+ * How a text stands to a policy.
+ */
+public struct Score: Equatable, Hashable {
+    /**
+     * The policy's name.
+     */
+    public var policy: String
+    /**
+     * Probability that the text violates it, 0 to 1.
+     */
+    public var probability: Double
+
+    // Default memberwise initializers are never public by default, so we
+    // declare one manually.
+    public init(
+        /**
+         * The policy's name.
+         */policy: String,
+        /**
+         * Probability that the text violates it, 0 to 1.
+         */probability: Double) {
+        self.policy = policy
+        self.probability = probability
+    }
+
+
+
+
+}
+
+#if compiler(>=6)
+extension Score: Sendable {}
+#endif
+
+#if swift(>=5.8)
+@_documentation(visibility: private)
+#endif
+public struct FfiConverterTypeScore: FfiConverterRustBuffer {
+    public static func read(from buf: inout (data: Data, offset: Data.Index)) throws -> Score {
+        return
+            try Score(
+                policy: FfiConverterString.read(from: &buf),
+                probability: FfiConverterDouble.read(from: &buf)
+        )
+    }
+
+    public static func write(_ value: Score, into buf: inout [UInt8]) {
+        FfiConverterString.write(value.policy, into: &buf)
+        FfiConverterDouble.write(value.probability, into: &buf)
+    }
+}
+
+
+#if swift(>=5.8)
+@_documentation(visibility: private)
+#endif
+public func FfiConverterTypeScore_lift(_ buf: RustBuffer) throws -> Score {
+    return try FfiConverterTypeScore.lift(buf)
+}
+
+#if swift(>=5.8)
+@_documentation(visibility: private)
+#endif
+public func FfiConverterTypeScore_lower(_ value: Score) -> RustBuffer {
+    return FfiConverterTypeScore.lower(value)
 }
 
 
@@ -3038,6 +4562,105 @@ public func FfiConverterTypeTokenBias_lower(_ value: TokenBias) -> RustBuffer {
 
 
 /**
+ * What a vision tower is and takes.
+ */
+public struct VisionInfo: Equatable, Hashable {
+    /**
+     * Side of the square that pictures are resized to, in pixels.
+     */
+    public var imageSize: UInt64
+    /**
+     * Positions of the context that a picture takes. A session's batch must have room for them.
+     */
+    public var positions: UInt64
+    /**
+     * Layers of the tower.
+     */
+    public var layers: UInt64
+    /**
+     * Bytes of memory that turning a picture into embeddings takes while it runs.
+     */
+    public var encodeBytes: UInt64
+    /**
+     * Bytes of memory that the tower takes; its other weights stay in the file.
+     */
+    public var heapBytes: UInt64
+
+    // Default memberwise initializers are never public by default, so we
+    // declare one manually.
+    public init(
+        /**
+         * Side of the square that pictures are resized to, in pixels.
+         */imageSize: UInt64,
+        /**
+         * Positions of the context that a picture takes. A session's batch must have room for them.
+         */positions: UInt64,
+        /**
+         * Layers of the tower.
+         */layers: UInt64,
+        /**
+         * Bytes of memory that turning a picture into embeddings takes while it runs.
+         */encodeBytes: UInt64,
+        /**
+         * Bytes of memory that the tower takes; its other weights stay in the file.
+         */heapBytes: UInt64) {
+        self.imageSize = imageSize
+        self.positions = positions
+        self.layers = layers
+        self.encodeBytes = encodeBytes
+        self.heapBytes = heapBytes
+    }
+
+
+
+
+}
+
+#if compiler(>=6)
+extension VisionInfo: Sendable {}
+#endif
+
+#if swift(>=5.8)
+@_documentation(visibility: private)
+#endif
+public struct FfiConverterTypeVisionInfo: FfiConverterRustBuffer {
+    public static func read(from buf: inout (data: Data, offset: Data.Index)) throws -> VisionInfo {
+        return
+            try VisionInfo(
+                imageSize: FfiConverterUInt64.read(from: &buf),
+                positions: FfiConverterUInt64.read(from: &buf),
+                layers: FfiConverterUInt64.read(from: &buf),
+                encodeBytes: FfiConverterUInt64.read(from: &buf),
+                heapBytes: FfiConverterUInt64.read(from: &buf)
+        )
+    }
+
+    public static func write(_ value: VisionInfo, into buf: inout [UInt8]) {
+        FfiConverterUInt64.write(value.imageSize, into: &buf)
+        FfiConverterUInt64.write(value.positions, into: &buf)
+        FfiConverterUInt64.write(value.layers, into: &buf)
+        FfiConverterUInt64.write(value.encodeBytes, into: &buf)
+        FfiConverterUInt64.write(value.heapBytes, into: &buf)
+    }
+}
+
+
+#if swift(>=5.8)
+@_documentation(visibility: private)
+#endif
+public func FfiConverterTypeVisionInfo_lift(_ buf: RustBuffer) throws -> VisionInfo {
+    return try FfiConverterTypeVisionInfo.lift(buf)
+}
+
+#if swift(>=5.8)
+@_documentation(visibility: private)
+#endif
+public func FfiConverterTypeVisionInfo_lower(_ value: VisionInfo) -> RustBuffer {
+    return FfiConverterTypeVisionInfo.lower(value)
+}
+
+
+/**
  * What happens while an answer is made.
  */
 
@@ -3165,6 +4788,91 @@ public func FfiConverterTypeEvent_lower(_ value: Event) -> RustBuffer {
 
 
 /**
+ * How the experts of a model come into memory.
+ */
+
+public enum Experts: Equatable, Hashable {
+
+    /**
+     * One by one if the file is larger than the memory that is left, else like everything else.
+     */
+    case auto
+    /**
+     * Like everything else: the system reads around what is touched.
+     */
+    case map
+    /**
+     * One by one: the system is told which come next, and reads nothing else of them.
+     */
+    case stream
+
+
+
+
+
+}
+
+#if compiler(>=6)
+extension Experts: Sendable {}
+#endif
+
+#if swift(>=5.8)
+@_documentation(visibility: private)
+#endif
+public struct FfiConverterTypeExperts: FfiConverterRustBuffer {
+    typealias SwiftType = Experts
+
+    public static func read(from buf: inout (data: Data, offset: Data.Index)) throws -> Experts {
+        let variant: Int32 = try readInt(&buf)
+        switch variant {
+
+        case 1: return .auto
+
+        case 2: return .map
+
+        case 3: return .stream
+
+        default: throw UniffiInternalError.unexpectedEnumCase
+        }
+    }
+
+    public static func write(_ value: Experts, into buf: inout [UInt8]) {
+        switch value {
+
+
+        case .auto:
+            writeInt(&buf, Int32(1))
+
+
+        case .map:
+            writeInt(&buf, Int32(2))
+
+
+        case .stream:
+            writeInt(&buf, Int32(3))
+
+        }
+    }
+}
+
+
+#if swift(>=5.8)
+@_documentation(visibility: private)
+#endif
+public func FfiConverterTypeExperts_lift(_ buf: RustBuffer) throws -> Experts {
+    return try FfiConverterTypeExperts.lift(buf)
+}
+
+#if swift(>=5.8)
+@_documentation(visibility: private)
+#endif
+public func FfiConverterTypeExperts_lower(_ value: Experts) -> RustBuffer {
+    return FfiConverterTypeExperts.lower(value)
+}
+
+
+
+/**
  * How keys and values are stored.
  */
 
@@ -3178,6 +4886,10 @@ public enum KvType: Equatable, Hashable {
      * 32-bit floats: twice the memory, for comparisons with a reference.
      */
     case f32
+    /**
+     * 8 bits: about half the memory, and faster behind long texts. Answers differ a little from those with floats.
+     */
+    case q8
 
 
 
@@ -3203,6 +4915,8 @@ public struct FfiConverterTypeKvType: FfiConverterRustBuffer {
 
         case 2: return .f32
 
+        case 3: return .q8
+
         default: throw UniffiInternalError.unexpectedEnumCase
         }
     }
@@ -3217,6 +4931,10 @@ public struct FfiConverterTypeKvType: FfiConverterRustBuffer {
 
         case .f32:
             writeInt(&buf, Int32(2))
+
+
+        case .q8:
+            writeInt(&buf, Int32(3))
 
         }
     }
@@ -3419,6 +5137,91 @@ public func FfiConverterTypeLogLevel_lower(_ value: LogLevel) -> RustBuffer {
 
 
 /**
+ * How the states of a text's tokens become one.
+ */
+
+public enum Pooling: Equatable, Hashable {
+
+    /**
+     * Their mean.
+     */
+    case mean
+    /**
+     * The first token's.
+     */
+    case cls
+    /**
+     * The last token's.
+     */
+    case last
+
+
+
+
+
+}
+
+#if compiler(>=6)
+extension Pooling: Sendable {}
+#endif
+
+#if swift(>=5.8)
+@_documentation(visibility: private)
+#endif
+public struct FfiConverterTypePooling: FfiConverterRustBuffer {
+    typealias SwiftType = Pooling
+
+    public static func read(from buf: inout (data: Data, offset: Data.Index)) throws -> Pooling {
+        let variant: Int32 = try readInt(&buf)
+        switch variant {
+
+        case 1: return .mean
+
+        case 2: return .cls
+
+        case 3: return .last
+
+        default: throw UniffiInternalError.unexpectedEnumCase
+        }
+    }
+
+    public static func write(_ value: Pooling, into buf: inout [UInt8]) {
+        switch value {
+
+
+        case .mean:
+            writeInt(&buf, Int32(1))
+
+
+        case .cls:
+            writeInt(&buf, Int32(2))
+
+
+        case .last:
+            writeInt(&buf, Int32(3))
+
+        }
+    }
+}
+
+
+#if swift(>=5.8)
+@_documentation(visibility: private)
+#endif
+public func FfiConverterTypePooling_lift(_ buf: RustBuffer) throws -> Pooling {
+    return try FfiConverterTypePooling.lift(buf)
+}
+
+#if swift(>=5.8)
+@_documentation(visibility: private)
+#endif
+public func FfiConverterTypePooling_lower(_ value: Pooling) -> RustBuffer {
+    return FfiConverterTypePooling.lower(value)
+}
+
+
+
+/**
  * How short memory is.
  */
 
@@ -3507,7 +5310,7 @@ public func FfiConverterTypePressure_lower(_ value: Pressure) -> RustBuffer {
  * What a job starts from.
  */
 
-public enum Prompt: Equatable, Hashable {
+public enum Prompt {
 
     /**
      * Tokens, put behind what the session holds.
@@ -3526,7 +5329,11 @@ public enum Prompt: Equatable, Hashable {
          */text: String,
         /**
          * Whether the text of special tokens becomes those tokens: no for what a user typed.
-         */parseSpecial: Bool = false
+         */parseSpecial: Bool = false,
+        /**
+         * What is shown: where the text has "<start_of_image>" for each picture, if special tokens in it count, else
+         * before it.
+         */pictures: [Picture] = []
     )
     /**
      * A whole conversation. What the session holds of it already is not computed again.
@@ -3563,7 +5370,7 @@ public struct FfiConverterTypePrompt: FfiConverterRustBuffer {
         case 1: return .tokens(tokens: try FfiConverterSequenceUInt32.read(from: &buf)
         )
 
-        case 2: return .text(text: try FfiConverterString.read(from: &buf), parseSpecial: try FfiConverterBool.read(from: &buf)
+        case 2: return .text(text: try FfiConverterString.read(from: &buf), parseSpecial: try FfiConverterBool.read(from: &buf), pictures: try FfiConverterSequenceTypePicture.read(from: &buf)
         )
 
         case 3: return .messages(messages: try FfiConverterSequenceTypeMessage.read(from: &buf), options: try FfiConverterTypeRenderOptions.read(from: &buf)
@@ -3582,10 +5389,11 @@ public struct FfiConverterTypePrompt: FfiConverterRustBuffer {
             FfiConverterSequenceUInt32.write(tokens, into: &buf)
 
 
-        case let .text(text,parseSpecial):
+        case let .text(text,parseSpecial,pictures):
             writeInt(&buf, Int32(2))
             FfiConverterString.write(text, into: &buf)
             FfiConverterBool.write(parseSpecial, into: &buf)
+            FfiConverterSequenceTypePicture.write(pictures, into: &buf)
 
 
         case let .messages(messages,options):
@@ -4751,6 +6559,54 @@ fileprivate struct FfiConverterOptionTypeLogSink: FfiConverterRustBuffer {
 #if swift(>=5.8)
 @_documentation(visibility: private)
 #endif
+fileprivate struct FfiConverterOptionTypePanAndScan: FfiConverterRustBuffer {
+    typealias SwiftType = PanAndScan?
+
+    public static func write(_ value: SwiftType, into buf: inout [UInt8]) {
+        guard let value = value else {
+            writeInt(&buf, Int8(0))
+            return
+        }
+        writeInt(&buf, Int8(1))
+        FfiConverterTypePanAndScan.write(value, into: &buf)
+    }
+
+    public static func read(from buf: inout (data: Data, offset: Data.Index)) throws -> SwiftType {
+        switch try readInt(&buf) as Int8 {
+        case 0: return nil
+        case 1: return try FfiConverterTypePanAndScan.read(from: &buf)
+        default: throw UniffiInternalError.unexpectedOptionalTag
+        }
+    }
+}
+
+#if swift(>=5.8)
+@_documentation(visibility: private)
+#endif
+fileprivate struct FfiConverterOptionTypeExperts: FfiConverterRustBuffer {
+    typealias SwiftType = Experts?
+
+    public static func write(_ value: SwiftType, into buf: inout [UInt8]) {
+        guard let value = value else {
+            writeInt(&buf, Int8(0))
+            return
+        }
+        writeInt(&buf, Int8(1))
+        FfiConverterTypeExperts.write(value, into: &buf)
+    }
+
+    public static func read(from buf: inout (data: Data, offset: Data.Index)) throws -> SwiftType {
+        switch try readInt(&buf) as Int8 {
+        case 0: return nil
+        case 1: return try FfiConverterTypeExperts.read(from: &buf)
+        default: throw UniffiInternalError.unexpectedOptionalTag
+        }
+    }
+}
+
+#if swift(>=5.8)
+@_documentation(visibility: private)
+#endif
 fileprivate struct FfiConverterOptionTypeKvType: FfiConverterRustBuffer {
     typealias SwiftType = KvType?
 
@@ -4799,6 +6655,30 @@ fileprivate struct FfiConverterOptionTypeLogLevel: FfiConverterRustBuffer {
 #if swift(>=5.8)
 @_documentation(visibility: private)
 #endif
+fileprivate struct FfiConverterOptionTypePooling: FfiConverterRustBuffer {
+    typealias SwiftType = Pooling?
+
+    public static func write(_ value: SwiftType, into buf: inout [UInt8]) {
+        guard let value = value else {
+            writeInt(&buf, Int8(0))
+            return
+        }
+        writeInt(&buf, Int8(1))
+        FfiConverterTypePooling.write(value, into: &buf)
+    }
+
+    public static func read(from buf: inout (data: Data, offset: Data.Index)) throws -> SwiftType {
+        switch try readInt(&buf) as Int8 {
+        case 0: return nil
+        case 1: return try FfiConverterTypePooling.read(from: &buf)
+        default: throw UniffiInternalError.unexpectedOptionalTag
+        }
+    }
+}
+
+#if swift(>=5.8)
+@_documentation(visibility: private)
+#endif
 fileprivate struct FfiConverterOptionTypeTokenKind: FfiConverterRustBuffer {
     typealias SwiftType = TokenKind?
 
@@ -4815,6 +6695,30 @@ fileprivate struct FfiConverterOptionTypeTokenKind: FfiConverterRustBuffer {
         switch try readInt(&buf) as Int8 {
         case 0: return nil
         case 1: return try FfiConverterTypeTokenKind.read(from: &buf)
+        default: throw UniffiInternalError.unexpectedOptionalTag
+        }
+    }
+}
+
+#if swift(>=5.8)
+@_documentation(visibility: private)
+#endif
+fileprivate struct FfiConverterOptionSequenceTypePolicy: FfiConverterRustBuffer {
+    typealias SwiftType = [Policy]?
+
+    public static func write(_ value: SwiftType, into buf: inout [UInt8]) {
+        guard let value = value else {
+            writeInt(&buf, Int8(0))
+            return
+        }
+        writeInt(&buf, Int8(1))
+        FfiConverterSequenceTypePolicy.write(value, into: &buf)
+    }
+
+    public static func read(from buf: inout (data: Data, offset: Data.Index)) throws -> SwiftType {
+        switch try readInt(&buf) as Int8 {
+        case 0: return nil
+        case 1: return try FfiConverterSequenceTypePolicy.read(from: &buf)
         default: throw UniffiInternalError.unexpectedOptionalTag
         }
     }
@@ -4898,6 +6802,56 @@ fileprivate struct FfiConverterSequenceString: FfiConverterRustBuffer {
 #if swift(>=5.8)
 @_documentation(visibility: private)
 #endif
+fileprivate struct FfiConverterSequenceTypePicture: FfiConverterRustBuffer {
+    typealias SwiftType = [Picture]
+
+    public static func write(_ value: [Picture], into buf: inout [UInt8]) {
+        let len = Int32(value.count)
+        writeInt(&buf, len)
+        for item in value {
+            FfiConverterTypePicture.write(item, into: &buf)
+        }
+    }
+
+    public static func read(from buf: inout (data: Data, offset: Data.Index)) throws -> [Picture] {
+        let len: Int32 = try readInt(&buf)
+        var seq = [Picture]()
+        seq.reserveCapacity(Int(len))
+        for _ in 0 ..< len {
+            seq.append(try FfiConverterTypePicture.read(from: &buf))
+        }
+        return seq
+    }
+}
+
+#if swift(>=5.8)
+@_documentation(visibility: private)
+#endif
+fileprivate struct FfiConverterSequenceTypeFimFile: FfiConverterRustBuffer {
+    typealias SwiftType = [FimFile]
+
+    public static func write(_ value: [FimFile], into buf: inout [UInt8]) {
+        let len = Int32(value.count)
+        writeInt(&buf, len)
+        for item in value {
+            FfiConverterTypeFimFile.write(item, into: &buf)
+        }
+    }
+
+    public static func read(from buf: inout (data: Data, offset: Data.Index)) throws -> [FimFile] {
+        let len: Int32 = try readInt(&buf)
+        var seq = [FimFile]()
+        seq.reserveCapacity(Int(len))
+        for _ in 0 ..< len {
+            seq.append(try FfiConverterTypeFimFile.read(from: &buf))
+        }
+        return seq
+    }
+}
+
+#if swift(>=5.8)
+@_documentation(visibility: private)
+#endif
 fileprivate struct FfiConverterSequenceTypeMessage: FfiConverterRustBuffer {
     typealias SwiftType = [Message]
 
@@ -4915,6 +6869,56 @@ fileprivate struct FfiConverterSequenceTypeMessage: FfiConverterRustBuffer {
         seq.reserveCapacity(Int(len))
         for _ in 0 ..< len {
             seq.append(try FfiConverterTypeMessage.read(from: &buf))
+        }
+        return seq
+    }
+}
+
+#if swift(>=5.8)
+@_documentation(visibility: private)
+#endif
+fileprivate struct FfiConverterSequenceTypePolicy: FfiConverterRustBuffer {
+    typealias SwiftType = [Policy]
+
+    public static func write(_ value: [Policy], into buf: inout [UInt8]) {
+        let len = Int32(value.count)
+        writeInt(&buf, len)
+        for item in value {
+            FfiConverterTypePolicy.write(item, into: &buf)
+        }
+    }
+
+    public static func read(from buf: inout (data: Data, offset: Data.Index)) throws -> [Policy] {
+        let len: Int32 = try readInt(&buf)
+        var seq = [Policy]()
+        seq.reserveCapacity(Int(len))
+        for _ in 0 ..< len {
+            seq.append(try FfiConverterTypePolicy.read(from: &buf))
+        }
+        return seq
+    }
+}
+
+#if swift(>=5.8)
+@_documentation(visibility: private)
+#endif
+fileprivate struct FfiConverterSequenceTypeScore: FfiConverterRustBuffer {
+    typealias SwiftType = [Score]
+
+    public static func write(_ value: [Score], into buf: inout [UInt8]) {
+        let len = Int32(value.count)
+        writeInt(&buf, len)
+        for item in value {
+            FfiConverterTypeScore.write(item, into: &buf)
+        }
+    }
+
+    public static func read(from buf: inout (data: Data, offset: Data.Index)) throws -> [Score] {
+        let len: Int32 = try readInt(&buf)
+        var seq = [Score]()
+        seq.reserveCapacity(Int(len))
+        for _ in 0 ..< len {
+            seq.append(try FfiConverterTypeScore.read(from: &buf))
         }
         return seq
     }
@@ -5040,6 +7044,15 @@ private let initializationResult: InitializationResult = {
     if (uniffi_siskin_bindings_checksum_func_thermal_from_apple() != 57768) {
         return InitializationResult.apiChecksumMismatch
     }
+    if (uniffi_siskin_bindings_checksum_method_embedder_cancel() != 19293) {
+        return InitializationResult.apiChecksumMismatch
+    }
+    if (uniffi_siskin_bindings_checksum_method_embedder_dimensions() != 20839) {
+        return InitializationResult.apiChecksumMismatch
+    }
+    if (uniffi_siskin_bindings_checksum_method_embedder_embed() != 12705) {
+        return InitializationResult.apiChecksumMismatch
+    }
     if (uniffi_siskin_bindings_checksum_method_job_cancel() != 39654) {
         return InitializationResult.apiChecksumMismatch
     }
@@ -5064,6 +7077,12 @@ private let initializationResult: InitializationResult = {
     if (uniffi_siskin_bindings_checksum_method_model_detokenize() != 39750) {
         return InitializationResult.apiChecksumMismatch
     }
+    if (uniffi_siskin_bindings_checksum_method_model_embedder() != 36277) {
+        return InitializationResult.apiChecksumMismatch
+    }
+    if (uniffi_siskin_bindings_checksum_method_model_fills_in() != 14944) {
+        return InitializationResult.apiChecksumMismatch
+    }
     if (uniffi_siskin_bindings_checksum_method_model_fit() != 55342) {
         return InitializationResult.apiChecksumMismatch
     }
@@ -5074,6 +7093,9 @@ private let initializationResult: InitializationResult = {
         return InitializationResult.apiChecksumMismatch
     }
     if (uniffi_siskin_bindings_checksum_method_model_metadata_keys() != 53258) {
+        return InitializationResult.apiChecksumMismatch
+    }
+    if (uniffi_siskin_bindings_checksum_method_model_moderator() != 30697) {
         return InitializationResult.apiChecksumMismatch
     }
     if (uniffi_siskin_bindings_checksum_method_model_relieve() != 56548) {
@@ -5106,6 +7128,24 @@ private let initializationResult: InitializationResult = {
     if (uniffi_siskin_bindings_checksum_method_model_tokenize() != 12074) {
         return InitializationResult.apiChecksumMismatch
     }
+    if (uniffi_siskin_bindings_checksum_method_model_vision() != 61971) {
+        return InitializationResult.apiChecksumMismatch
+    }
+    if (uniffi_siskin_bindings_checksum_method_model_vision_bytes() != 57412) {
+        return InitializationResult.apiChecksumMismatch
+    }
+    if (uniffi_siskin_bindings_checksum_method_model_vision_fd() != 50384) {
+        return InitializationResult.apiChecksumMismatch
+    }
+    if (uniffi_siskin_bindings_checksum_method_moderator_cancel() != 34249) {
+        return InitializationResult.apiChecksumMismatch
+    }
+    if (uniffi_siskin_bindings_checksum_method_moderator_moderate() != 16240) {
+        return InitializationResult.apiChecksumMismatch
+    }
+    if (uniffi_siskin_bindings_checksum_method_session_fim() != 6019) {
+        return InitializationResult.apiChecksumMismatch
+    }
     if (uniffi_siskin_bindings_checksum_method_session_fit() != 33236) {
         return InitializationResult.apiChecksumMismatch
     }
@@ -5125,6 +7165,21 @@ private let initializationResult: InitializationResult = {
         return InitializationResult.apiChecksumMismatch
     }
     if (uniffi_siskin_bindings_checksum_method_session_truncate() != 17292) {
+        return InitializationResult.apiChecksumMismatch
+    }
+    if (uniffi_siskin_bindings_checksum_method_picture_images() != 38542) {
+        return InitializationResult.apiChecksumMismatch
+    }
+    if (uniffi_siskin_bindings_checksum_method_vision_info() != 7425) {
+        return InitializationResult.apiChecksumMismatch
+    }
+    if (uniffi_siskin_bindings_checksum_method_vision_pan_and_scan() != 51445) {
+        return InitializationResult.apiChecksumMismatch
+    }
+    if (uniffi_siskin_bindings_checksum_method_vision_picture_file() != 56358) {
+        return InitializationResult.apiChecksumMismatch
+    }
+    if (uniffi_siskin_bindings_checksum_method_vision_picture_rgb() != 26576) {
         return InitializationResult.apiChecksumMismatch
     }
     if (uniffi_siskin_bindings_checksum_constructor_model_open() != 6015) {

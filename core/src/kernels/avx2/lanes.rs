@@ -46,7 +46,10 @@ impl I {
 
 impl RowLanes for I {
     const ROWS: usize = 8;
+    const PANELS: usize = 1;
     const GROUP: usize = 4;
+    const EIGHT: bool = false;
+    const FEW: usize = 4;
     const SIGNED_OFFSET: i32 = 0;
     type Floats = __m256;
 
@@ -137,6 +140,11 @@ impl RowLanes for I {
     }
 
     #[inline(always)]
+    fn max(self, b: Self) -> Self {
+        Self(registers!(_mm256_max_epi32(self.0, b.0)))
+    }
+
+    #[inline(always)]
     fn shr<const N: u32>(self) -> Self {
         Self(registers!(_mm256_srl_epi32(self.0, _mm_cvtsi32_si128(N as i32))))
     }
@@ -172,11 +180,6 @@ impl RowLanes for I {
                 at(3, d),
             ))
         )))
-    }
-
-    #[inline(always)]
-    fn sign_high_bytes(self) -> Self {
-        Self(registers!(_mm256_srai_epi16::<8>(self.0)))
     }
 
     #[inline(always)]
@@ -219,6 +222,11 @@ impl RowLanes for I {
     #[inline(always)]
     fn to_floats(self) -> __m256 {
         registers!(_mm256_cvtepi32_ps(self.0))
+    }
+
+    #[inline(always)]
+    fn as_floats(self) -> __m256 {
+        registers!(_mm256_castsi256_ps(self.0))
     }
 
     #[inline(always)]
@@ -286,15 +294,7 @@ impl RowLanes for I {
     }
 
     #[inline(always)]
-    unsafe fn dot_pairs(self, pairs: &[Self; 8], x: *const i16) -> Self {
-        let mut sum = self.0;
-        for (j, pair) in pairs.iter().enumerate() {
-            // SAFETY: the caller's.
-            sum = unsafe {
-                let x = _mm256_set1_epi32(x.cast::<i32>().add(j).read_unaligned());
-                _mm256_add_epi32(sum, _mm256_madd_epi16(pair.0, x))
-            };
-        }
-        Self(sum)
+    fn dot_pairs(self, pairs: Self, x: i32) -> Self {
+        Self(registers!(_mm256_add_epi32(self.0, _mm256_madd_epi16(pairs.0, _mm256_set1_epi32(x)))))
     }
 }

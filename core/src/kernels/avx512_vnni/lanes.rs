@@ -2,12 +2,14 @@
 
 use std::arch::x86_64::*;
 
+use super::asm;
 use crate::kernels::x86::lanes::{Op, RowLanes, SIGNED};
 use crate::kernels::x86::rows::Rows;
 
 /// Sixteen 32-bit lanes. Only made in functions that run after [`TIER`](super::TIER)'s `supported()` said yes.
 #[derive(Clone, Copy)]
-pub(super) struct I(__m512i);
+#[repr(transparent)]
+pub(super) struct I(pub(super) __m512i);
 
 /// Evaluates an expression of register intrinsics.
 macro_rules! registers {
@@ -23,13 +25,10 @@ impl I {
     unsafe fn quarters(rows: &Rows, i: usize, offset: usize) -> __m512i {
         // SAFETY: as `load16`.
         unsafe {
-            let a = _mm_loadu_si128(rows.at(0, i, offset).cast());
-            let b = _mm_loadu_si128(rows.at(1, i, offset).cast());
-            let c = _mm_loadu_si128(rows.at(2, i, offset).cast());
-            let d = _mm_loadu_si128(rows.at(3, i, offset).cast());
-            let low = _mm256_inserti128_si256::<1>(_mm256_castsi128_si256(a), b);
-            let high = _mm256_inserti128_si256::<1>(_mm256_castsi128_si256(c), d);
-            _mm512_inserti64x4::<1>(_mm512_castsi256_si512(low), high)
+            let x = _mm512_castsi128_si512(_mm_loadu_si128(rows.at(0, i, offset).cast()));
+            let x = _mm512_mask_broadcast_i32x4(x, 0x00f0, _mm_loadu_si128(rows.at(1, i, offset).cast()));
+            let x = _mm512_mask_broadcast_i32x4(x, 0x0f00, _mm_loadu_si128(rows.at(2, i, offset).cast()));
+            _mm512_mask_broadcast_i32x4(x, 0xf000, _mm_loadu_si128(rows.at(3, i, offset).cast()))
         }
     }
 
@@ -68,8 +67,12 @@ impl I {
 
 impl RowLanes for I {
     const ROWS: usize = 16;
-    // The inner loop alone, on Zen 4: 8 tokens reach 79 % of the peak of `vpdpbusd`, 16 no more.
-    const GROUP: usize = 8;
+    // Processors with two `vpdpbusd` a cycle have two loads a cycle as well: with one panel each product needs a load of its
+    // own, with two panels half of one. (docs/kernels.md)
+    const PANELS: usize = 2;
+    const GROUP: usize = 6;
+    const EIGHT: bool = true;
+    const FEW: usize = 16;
     const SIGNED_OFFSET: i32 = 128;
     type Floats = __m512;
 
@@ -156,6 +159,11 @@ impl RowLanes for I {
     }
 
     #[inline(always)]
+    fn max(self, b: Self) -> Self {
+        Self(registers!(_mm512_max_epi32(self.0, b.0)))
+    }
+
+    #[inline(always)]
     fn shr<const N: u32>(self) -> Self {
         Self(registers!(_mm512_srli_epi32::<N>(self.0)))
     }
@@ -194,11 +202,6 @@ impl RowLanes for I {
     }
 
     #[inline(always)]
-    fn sign_high_bytes(self) -> Self {
-        Self(registers!(_mm512_srai_epi16::<8>(self.0)))
-    }
-
-    #[inline(always)]
     fn lookup(self, table: &[i8; 16]) -> Self {
         // SAFETY: reads the table; values of `I` exist only where the tier's instructions do.
         let table = unsafe { _mm512_broadcast_i32x4(_mm_loadu_si128(table.as_ptr().cast())) };
@@ -234,6 +237,11 @@ impl RowLanes for I {
     }
 
     #[inline(always)]
+    fn as_floats(self) -> __m512 {
+        registers!(_mm512_castsi512_ps(self.0))
+    }
+
+    #[inline(always)]
     fn zero() -> __m512 {
         registers!(_mm512_setzero_ps())
     }
@@ -264,32 +272,47 @@ impl RowLanes for I {
     unsafe fn dot<const T: usize, const N: usize, const MAX: u32>(
         tile: &[Self; N],
         q: [*const i8; T],
-        mut sums: [Self; T],
+        sums: [Self; T],
     ) -> [Self; T] {
+        // SAFETY: the caller's.
+        let [sums] = unsafe { Self::dots::<1, T, N, MAX>([tile], q, [sums]) };
+        sums
+    }
+
+    #[inline(always)]
+    unsafe fn dots<const P: usize, const T: usize, const N: usize, const MAX: u32>(
+        tiles: [&[Self; N]; P],
+        q: [*const i8; T],
+        mut sums: [[Self; T]; P],
+    ) -> [[Self; T]; P] {
         // `vpdpbusd` multiplies any unsigned bytes (`signed` adds 128), and adds in 32 bits.
         const { assert!(MAX <= SIGNED) };
-        for (c, tile) in tile.iter().enumerate() {
+        if P == 2
+            && T == 6
+            && (N == 4 || N == 8)
+            && let Some(both) = sums.as_flattened_mut().as_chunks_mut().0.first_chunk_mut()
+            && let Some(q) = q.first_chunk()
+        {
+            let tiles = [tiles[0].as_ptr(), tiles[1].as_ptr()];
+            // SAFETY: the caller's.
+            unsafe { if N == 4 { asm::six_of_4(tiles, q, both) } else { asm::six_of_8(tiles, q, both) } }
+            return sums;
+        }
+        for c in 0..N {
+            let weights = tiles.map(|tile| tile[c].0);
             for t in 0..T {
                 // SAFETY: the caller's.
-                sums[t] = Self(unsafe {
-                    let q = _mm512_set1_epi32(q[t].cast::<i32>().add(c).read_unaligned());
-                    _mm512_dpbusd_epi32(sums[t].0, tile.0, q)
-                });
+                let q = unsafe { _mm512_set1_epi32(q[t].cast::<i32>().add(c).read_unaligned()) };
+                for p in 0..P {
+                    sums[p][t] = Self(registers!(_mm512_dpbusd_epi32(sums[p][t].0, weights[p], q)));
+                }
             }
         }
         sums
     }
 
     #[inline(always)]
-    unsafe fn dot_pairs(self, pairs: &[Self; 8], x: *const i16) -> Self {
-        let mut sum = self.0;
-        for (j, pair) in pairs.iter().enumerate() {
-            // SAFETY: the caller's.
-            sum = unsafe {
-                let x = _mm512_set1_epi32(x.cast::<i32>().add(j).read_unaligned());
-                _mm512_dpwssd_epi32(sum, pair.0, x)
-            };
-        }
-        Self(sum)
+    fn dot_pairs(self, pairs: Self, x: i32) -> Self {
+        Self(registers!(_mm512_dpwssd_epi32(self.0, pairs.0, _mm512_set1_epi32(x))))
     }
 }

@@ -1,19 +1,23 @@
 //! x86-64 with AVX-512 (F, BW, VL, DQ, VNNI): servers and desktops since Ice Lake and Zen 4.
 
+mod asm;
 mod gemv;
+mod ints;
 mod lanes;
 mod vector;
 
 use self::gemv::{Row32, Row256};
+use self::ints::Ints;
 use self::lanes::I;
 use self::vector::V;
 use super::select::Tier;
 use super::x86::block32::Block32;
 use super::x86::block256::Block256;
-use super::x86::{q8x32, q8x256};
+use super::x86::coded::{CodedType, coded_products};
+use super::x86::{self, q8x32, q8x256};
 use super::{Kernels, Scratch, generic};
 use crate::quant::*;
-use crate::tensor::{Acts, QMatRef, Stripe};
+use crate::tensor::{Acts, PlainBlock, QMatRef, Stripe};
 
 /// The tier. `supported` names what the `target_feature` lists name.
 pub(crate) static TIER: Tier = Tier {
@@ -28,27 +32,30 @@ pub(crate) static TIER: Tier = Tier {
             && is_x86_feature_detected!("f16c")
     },
     kernels: Kernels {
-        matmul: BASE
-            .matmul
-            .with(QuantType::Q4_0, matmul32::<BlockQ4_0>)
-            .with(QuantType::Q4_1, matmul32::<BlockQ4_1>)
-            .with(QuantType::Q5_0, matmul32::<BlockQ5_0>)
-            .with(QuantType::Q5_1, matmul32::<BlockQ5_1>)
-            .with(QuantType::Q8_0, matmul32::<BlockQ8_0>)
-            .with(QuantType::IQ4NL, matmul32::<BlockIQ4NL>)
-            .with(QuantType::Q2K, matmul256::<BlockQ2K>)
-            .with(QuantType::Q3K, matmul256::<BlockQ3K>)
-            .with(QuantType::Q4K, matmul256::<BlockQ4K>)
-            .with(QuantType::Q5K, matmul256::<BlockQ5K>)
-            .with(QuantType::Q6K, matmul256::<BlockQ6K>)
-            .with(QuantType::IQ4XS, matmul256::<BlockIQ4XS>),
+        matmul: with_coded_types!(
+            BASE.matmul
+                .with(QuantType::Q4_0, matmul32::<BlockQ4_0>)
+                .with(QuantType::Q4_1, matmul32::<BlockQ4_1>)
+                .with(QuantType::Q5_0, matmul32::<BlockQ5_0>)
+                .with(QuantType::Q5_1, matmul32::<BlockQ5_1>)
+                .with(QuantType::Q8_0, matmul32::<BlockQ8_0>)
+                .with(QuantType::IQ4NL, matmul32::<BlockIQ4NL>)
+                .with(QuantType::MXFP4, tiles32::<BlockMXFP4>)
+                .with(QuantType::Q2K, matmul256::<BlockQ2K>)
+                .with(QuantType::Q3K, matmul256::<BlockQ3K>)
+                .with(QuantType::Q4K, matmul256::<BlockQ4K>)
+                .with(QuantType::Q5K, matmul256::<BlockQ5K>)
+                .with(QuantType::Q6K, matmul256::<BlockQ6K>)
+                .with(QuantType::IQ4XS, matmul256::<BlockIQ4XS>),
+            coded
+        ),
         ..BASE
     },
 };
 
 const BASE: Kernels = f32_ops::kernels("x86_64-avx512-vnni");
 
-generic::instantiate! { f32_ops: V, "avx512f,avx512bw,avx512vl,avx512dq,avx512vnni,avx2,fma,f16c" }
+generic::instantiate! { f32_ops: V, Ints, "avx512f,avx512bw,avx512vl,avx512dq,avx512vnni,avx2,fma,f16c" }
 
 /// [`MatmulFn`](super::MatmulFn) of a type with blocks of 32.
 #[target_feature(enable = "avx512f,avx512bw,avx512vl,avx512dq,avx512vnni,avx2,fma,f16c")]
@@ -60,12 +67,19 @@ fn matmul32<B: Block32 + Row32>(
 ) {
     // SAFETY: this function has the instructions of `I`; the table gives each type its own block.
     unsafe {
-        if acts.n() <= gemv::TOKENS {
+        if acts.n() == 1 {
             gemv::matmul32::<B>(w, acts, out, scratch);
         } else {
             q8x32::matmul::<I, B>(w, acts, out, scratch);
         }
     }
+}
+
+/// [`MatmulFn`](super::MatmulFn) of a type with blocks of 32 that [`gemv`] does not know.
+#[target_feature(enable = "avx512f,avx512bw,avx512vl,avx512dq,avx512vnni,avx2,fma,f16c")]
+fn tiles32<B: Block32>(w: QMatRef<'_>, acts: &Acts<'_>, out: &mut Stripe<'_>, scratch: &mut Scratch) {
+    // SAFETY: this function has the instructions of `I`; the table gives each type its own block.
+    unsafe { q8x32::matmul::<I, B>(w, acts, out, scratch) }
 }
 
 /// [`MatmulFn`](super::MatmulFn) of a type with blocks of 256.
@@ -78,10 +92,12 @@ fn matmul256<B: Block256 + Row256>(
 ) {
     // SAFETY: this function has the instructions of `I`; the table gives each type its own block.
     unsafe {
-        if acts.n() <= gemv::TOKENS {
+        if acts.n() == 1 {
             gemv::matmul256::<B>(w, acts, out, scratch);
         } else {
             q8x256::matmul::<I, B>(w, acts, out, scratch);
         }
     }
 }
+
+coded_products!("avx512f,avx512bw,avx512vl,avx512dq,avx512vnni,avx2,fma,f16c", gemv::CodedRows, I);

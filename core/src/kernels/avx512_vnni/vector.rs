@@ -6,7 +6,7 @@ use crate::kernels::vector::F32x16;
 
 /// Sixteen lanes. Only made in functions that run after [`TIER`](super::TIER)'s `supported()` said yes.
 #[derive(Clone, Copy)]
-pub(super) struct V(__m512);
+pub(super) struct V(pub(super) __m512);
 
 const NEAREST: i32 = _MM_FROUND_TO_NEAREST_INT | _MM_FROUND_NO_EXC;
 

@@ -1,4 +1,4 @@
-//! `exp` and `tanh`: one polynomial, the same operations in every tier.
+//! `exp`, `tanh` and the tail of the normal distribution: polynomials, the same operations in every tier.
 //!
 //! `x = n ln 2 + r` with integral `n` and `|r| <= ln 2 / 2`; `exp(x) = 2^n (1 + r + r^2 q(r))`. The coefficients of `q`
 //! minimise the relative squared error at Chebyshev nodes; rounded to `f32` they leave an error below 4e-9.
@@ -30,6 +30,24 @@ pub(crate) fn exp<V: F32x16>(x: V) -> V {
 pub(crate) fn tanh<V: F32x16>(x: V) -> V {
     let e = exp(x.add(x));
     V::splat(1.0).sub(V::splat(2.0).div(e.add(V::splat(1.0))))
+}
+
+/// `P(X > x)` for a standard normal `X` and `x >= 0`, which is `erfc(x / sqrt(2)) / 2`, as
+/// `exp(-x^2 / 2) t p(t)` with `t = 1 / (1 + 0.3 x)`. The coefficients of `p` minimise the largest relative error for `x`
+/// up to 10: 5e-8 before rounding.
+#[inline(always)]
+pub(crate) fn upper_tail<V: F32x16>(x: V) -> V {
+    let one = V::splat(1.0);
+    let t = one.div(x.fma(V::splat(0.3), one));
+    let p = V::splat(0.037_547_994);
+    let p = p.fma(t, V::splat(-0.165_077_34));
+    let p = p.fma(t, V::splat(0.220_084_92));
+    let p = p.fma(t, V::splat(-0.066_524_185));
+    let p = p.fma(t, V::splat(0.135_496_32));
+    let p = p.fma(t, V::splat(0.097_756_08));
+    let p = p.fma(t, V::splat(0.121_111_21));
+    let p = p.fma(t, V::splat(0.119_605_04));
+    p.mul(t).mul(exp(x.mul(x).mul(V::splat(-0.5))))
 }
 
 #[cfg(test)]

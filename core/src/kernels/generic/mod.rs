@@ -12,6 +12,7 @@
 #![allow(clippy::needless_range_loop, reason = "register tiles are clearest by index")]
 
 pub(crate) mod attn;
+pub(crate) mod delta;
 pub(crate) mod elementwise;
 pub(crate) mod exp;
 pub(crate) mod matmul;
@@ -22,14 +23,14 @@ pub(crate) mod weight;
 #[cfg(doc)]
 use crate::kernels::vector::F32x16;
 
-/// Makes module `$module` with all float kernels of a tier: `instantiate! { f32_ops: F32x16Avx2, "avx2,fma,f16c" }`
-/// for vector type `$vector` and the features it needs (none: leave the list out).
+/// Makes module `$module` with all float kernels of a tier: `instantiate! { f32_ops: V, Ints, "avx2,fma,f16c" }`
+/// for vector types `$vector` and `$ints` and the features they need (none: leave the list out).
 ///
 /// `$module::kernels(name)` is a whole [`Kernels`](crate::kernels::Kernels): float kernels and float products from
 /// here, quantised products from the scalar tier, to be overlaid:
 /// `Kernels { matmul: base.matmul.with(QuantType::Q4_0, q4_0::matmul), ..base }`.
 macro_rules! instantiate {
-    ($module:ident: $vector:ty $(, $features:literal)?) => {
+    ($module:ident: $vector:ty, $ints:ty $(, $features:literal)?) => {
         #[allow(unreachable_pub, reason = "the tier decides what it uses")]
         mod $module {
             use super::*;
@@ -42,12 +43,28 @@ macro_rules! instantiate {
                     = norm::rms_norm;
                 rms_norm_inplace(x: &mut [f32], weight: &[f32], eps: f32)
                     = norm::rms_norm_inplace;
+                layer_norm(out: &mut [f32], x: &[f32], weight: &[f32], eps: f32)
+                    = norm::layer_norm;
+                layer_norm_inplace(x: &mut [f32], weight: &[f32], eps: f32)
+                    = norm::layer_norm_inplace;
                 add(x: &mut [f32], y: &[f32])
                     = elementwise::add;
+                add_scaled(x: &mut [f32], y: &[f32], s: f32)
+                    = elementwise::add_scaled;
                 scale(x: &mut [f32], s: f32)
                     = elementwise::scale;
+                act(x: &mut [f32], act: kernels::Activation)
+                    = elementwise::act;
                 act_mul(gate: &mut [f32], up: &[f32], act: kernels::Activation)
                     = elementwise::act_mul;
+                delta_step(
+                    state: &mut [f32],
+                    q: &[f32],
+                    k: &[f32],
+                    v: &[f32],
+                    gates: (f32, f32),
+                    out: &mut [f32]
+                ) = delta::delta_step;
                 softcap(x: &mut [f32], cap: f32)
                     = elementwise::softcap;
                 to_f16(x: &[f32], out: &mut [u16])
@@ -67,13 +84,29 @@ macro_rules! instantiate {
                 attn_softmax = softmax;
                 attn_values = values;
             }
+            $crate::kernels::generic::instantiate! { @steps $ints $(, $features)?;
+                attn_byte_scores = bytes::scores;
+                attn_byte_values = bytes::values;
+            }
+
+            /// The steps of attention.
+            pub const STEPS: generic::attn::Steps = generic::attn::Steps {
+                scores: attn_scores,
+                softmax: attn_softmax,
+                values: attn_values,
+                byte_scores: attn_byte_scores,
+                byte_values: attn_byte_values,
+            };
 
             $(#[target_feature(enable = $features)])?
             pub fn attn_chunk(chunk: &AttnChunk<'_>, state: &mut AttnState<'_>, scratch: &mut Scratch) {
-                const STEPS: generic::attn::Steps =
-                    generic::attn::Steps { scores: attn_scores, softmax: attn_softmax, values: attn_values };
                 // SAFETY: the steps need the features that this function has.
                 unsafe { generic::attn::attn_chunk(chunk, state, scratch, &STEPS) }
+            }
+
+            $(#[target_feature(enable = $features)])?
+            pub fn quantize_block(x: &[f32], qs: &mut [i8]) -> f32 {
+                generic::quantize::block::<$vector>(x, qs)
             }
 
             // Not over vectors: the loops compile well as they are.
@@ -101,6 +134,7 @@ macro_rules! instantiate {
                 matmul_f32 = quant::BlockF32;
                 matmul_f16 = quant::BlockF16;
                 matmul_bf16 = quant::BlockBF16;
+                matmul_nvfp4 = quant::BlockNVFP4;
             }
 
             /// This tier's kernels, before quantised products are overlaid.
@@ -110,15 +144,22 @@ macro_rules! instantiate {
                     matmul: kernels::scalar::MATMUL
                         .with(QuantType::F32, matmul_f32)
                         .with(QuantType::F16, matmul_f16)
-                        .with(QuantType::BF16, matmul_bf16),
+                        .with(QuantType::BF16, matmul_bf16)
+                        .with(QuantType::NVFP4, matmul_nvfp4),
                     quantize_q8x32,
                     quantize_q8x256,
+                    quantize_block,
                     rms_norm,
                     rms_norm_inplace,
+                    layer_norm,
+                    layer_norm_inplace,
                     add,
+                    add_scaled,
                     scale,
                     rope,
+                    act,
                     act_mul,
+                    delta_step,
                     softcap,
                     to_f16,
                     from_f16,
@@ -142,17 +183,17 @@ macro_rules! instantiate {
             generic::$file::$generic::<$vector>($($arg),*)
         })*
     };
-    (@steps $vector:ty; $($name:ident = $step:ident;)*) => {
+    (@steps $vector:ty; $($name:ident = $($step:ident)::+;)*) => {
         $(#[inline(never)]
         fn $name(block: &mut generic::attn::Block<'_>) {
-            generic::attn::$step::<$vector>(block);
+            generic::attn::$($step::)+<$vector>(block);
         })*
     };
-    (@steps $vector:ty, $features:literal; $($name:ident = $step:ident;)*) => {
+    (@steps $vector:ty, $features:literal; $($name:ident = $($step:ident)::+;)*) => {
         $(#[inline(never)]
         #[target_feature(enable = $features)]
         fn $name(block: &mut generic::attn::Block<'_>) {
-            generic::attn::$step::<$vector>(block);
+            generic::attn::$($step::)+<$vector>(block);
         })*
     };
     (@matmul $vector:ty; $($name:ident = $block:ty;)*) => {

@@ -33,9 +33,33 @@ pub(crate) fn q8x256<V: F32x16>(x: &[f32], qs: &mut [i8], scales: &mut [f32], su
     }
 }
 
-/// The scale and its inverse, or NaN and 0, or 0 and 0.
+/// One block of any length: `qs` as long as `x`; gives the scale.
 #[inline(always)]
-fn block_scale<V: F32x16>(x: &[[f32; 16]]) -> (f32, f32) {
+pub(crate) fn block<V: F32x16>(x: &[f32], qs: &mut [i8]) -> f32 {
+    let ((x, rest), (qs, qs_rest)) = (x.as_chunks::<16>(), qs.as_chunks_mut::<16>());
+    let (mut amax, mut finite) = largest::<V>(x);
+    let mut tail = [[0.0; 16]];
+    if !rest.is_empty() {
+        tail[0][..rest.len()].copy_from_slice(rest);
+        let (amax_rest, finite_rest) = largest::<V>(&tail);
+        amax = if amax > amax_rest { amax } else { amax_rest };
+        finite &= finite_rest;
+    }
+    let (scale, inverse) = scale_of(amax, finite);
+    for (x, qs) in x.iter().zip(qs) {
+        round_16::<V>(x, inverse, qs);
+    }
+    if !rest.is_empty() {
+        let mut rounded = [0; 16];
+        round_16::<V>(&tail[0], inverse, &mut rounded);
+        qs_rest.copy_from_slice(&rounded[..rest.len()]);
+    }
+    scale
+}
+
+/// The largest magnitude, and whether all of it is finite (if not, the magnitude is anything).
+#[inline(always)]
+pub(crate) fn largest<V: F32x16>(x: &[[f32; 16]]) -> (f32, bool) {
     let mut amax = V::splat(0.0);
     let mut finite = V::splat(0.0); // stays 0 while all is finite: 0 * infinity and 0 * NaN are NaN
     for x in x {
@@ -43,9 +67,20 @@ fn block_scale<V: F32x16>(x: &[[f32; 16]]) -> (f32, f32) {
         amax = x.abs().max(amax);
         finite = x.fma(V::splat(0.0), finite);
     }
-    let amax = amax.reduce_max();
+    (amax.reduce_max(), finite.reduce_add() == 0.0)
+}
+
+/// The scale and its inverse, or NaN and 0, or 0 and 0.
+#[inline(always)]
+fn block_scale<V: F32x16>(x: &[[f32; 16]]) -> (f32, f32) {
+    let (amax, finite) = largest::<V>(x);
+    scale_of(amax, finite)
+}
+
+#[inline(always)]
+fn scale_of(amax: f32, finite: bool) -> (f32, f32) {
     let inverse = 127.0 / amax;
-    if finite.reduce_add() != 0.0 {
+    if !finite {
         (f32::NAN, 0.0)
     } else if inverse.is_infinite() {
         (0.0, 0.0)
@@ -62,11 +97,16 @@ fn round_16<V: F32x16>(x: &[f32; 16], inverse: f32, qs: &mut [i8; 16]) -> i32 {
         return 0;
     }
     let rounded = V::load(x).mul(V::splat(inverse)).round();
-    // Adding 1.5 * 2^23 to an integer below 2^22 puts it, in two's complement, into the lowest bits.
     let mut shifted = [0.0; 16];
-    rounded.add(V::splat(12_582_912.0)).store(&mut shifted);
+    to_bits(rounded).store(&mut shifted);
     for (q, x) in qs.iter_mut().zip(&shifted) {
         *q = x.to_bits() as i8;
     }
     rounded.reduce_add() as i32
+}
+
+/// Integers, below 2^22 in magnitude, put in two's complement into the lowest bits: by adding 1.5 * 2^23.
+#[inline(always)]
+pub(crate) fn to_bits<V: F32x16>(integers: V) -> V {
+    integers.add(V::splat(12_582_912.0))
 }

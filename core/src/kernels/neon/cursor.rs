@@ -41,6 +41,22 @@ impl Cursor {
         [x, y]
     }
 
+    /// One byte, into lane `LANE` of `x`, as [`lane16`](Self::lane16) reads two; the rest of the lane keeps what it had,
+    /// but for lane 0.
+    #[inline(always)]
+    pub(in crate::kernels) unsafe fn lane8<const LANE: usize>(&mut self, x: &mut uint32x4_t) {
+        // SAFETY: NEON is always there; the byte is, as the caller promises. The four lanes' lowest bytes are 4 apart.
+        unsafe {
+            if LANE == 0 {
+                asm!("ldr {x:b}, [{p}], #1", x = out(vreg) *x, p = inout(reg) self.0,
+                     options(pure, readonly, nostack, preserves_flags));
+            } else {
+                asm!("ld1 {{{x:v}.b}}[{lane}], [{p}], #1", x = inout(vreg) *x, p = inout(reg) self.0,
+                     lane = const 4 * LANE, options(pure, readonly, nostack, preserves_flags));
+            }
+        }
+    }
+
     /// Two bytes, into lane `LANE` of `x`. Lane 0 forgets the others, so that nothing waits for what was in `x`.
     #[inline(always)]
     pub(in crate::kernels) unsafe fn lane16<const LANE: usize>(&mut self, x: &mut uint16x8_t) {

@@ -6,7 +6,7 @@ use super::super::vector::F32x16;
 
 /// Sixteen lanes: register `i` holds lanes `4 i .. 4 i + 4`.
 #[derive(Clone, Copy)]
-pub(in crate::kernels) struct Neon([float32x4_t; 4]);
+pub(in crate::kernels) struct Neon(pub(super) [float32x4_t; 4]);
 
 impl Neon {
     #[inline(always)]

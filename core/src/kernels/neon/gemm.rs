@@ -2,11 +2,13 @@
 
 use std::arch::aarch64::*;
 
-use super::panel::{Layout, ROWS, Tile32, Tile256, tiles, unpack32, unpack256};
+use super::panel::{Layout, ROWS, Tile32, Tile256, tiles, unpack_tile, unpack32, unpack256};
 use super::simd::{load_f32, load_i8, load_i16, scale, store_f32, sub_sums, to_f32, zero_i32};
 use super::weights32::Weights32;
 use super::weights256::Weights256;
 use crate::kernels::Scratch;
+use crate::kernels::coded::DecodeFn;
+use crate::quant::Bytes256;
 use crate::tensor::{PlainBlock, QMatRef, QuantActs, Stripe};
 
 /// Tokens that a micro-kernel takes at most.
@@ -43,6 +45,13 @@ fn panel_rows<'a, B: PlainBlock>(w: &QMatRef<'a>, r: usize) -> [&'a [B]; ROWS] {
     std::array::from_fn(|i| {
         w.row::<B>((r + i).min(w.rows() - 1)).expect("the product was chosen by the matrix's type")
     })
+}
+
+/// Block `b` of row `r` of `w`, or of its last row if there are fewer.
+#[inline(always)]
+pub(super) fn block_bytes<'a>(w: &QMatRef<'a>, r: usize, b: usize) -> &'a [u8] {
+    let bytes = w.ty().block_bytes();
+    &w.bytes()[r.min(w.rows() - 1) * w.row_bytes() + b * bytes..][..bytes]
 }
 
 /// The tokens `0..n` in chunks for rows of `k`.
@@ -102,17 +111,51 @@ pub(in crate::kernels) fn gemm32<M: Micro, W: Weights32>(
 
 /// `out[t][r] = dot(row r, token t)`.
 #[inline(always)]
-pub(in crate::kernels) fn gemm256<M: Micro, W: Weights256>(
+pub(in crate::kernels) fn gemm256<M: Micro, W: Weights256 + PlainBlock>(
     w: QMatRef<'_>,
     acts: &QuantActs<'_>,
     out: &mut Stripe<'_>,
     scratch: &mut Scratch,
 ) {
+    panels256::<M, W>(w, acts, out, scratch, |r, panel| {
+        unpack256::<M::Layout, W>(panel_rows(&w, r), panel);
+    });
+}
+
+/// [`gemm256`] for a coded type, of which `decode` decodes a block.
+#[inline(always)]
+pub(in crate::kernels) fn gemm_coded<M: Micro>(
+    w: QMatRef<'_>,
+    acts: &QuantActs<'_>,
+    out: &mut Stripe<'_>,
+    scratch: &mut Scratch,
+    decode: DecodeFn,
+) {
+    let mut decoded = [Bytes256::ZERO; ROWS];
+    panels256::<M, Bytes256>(w, acts, out, scratch, |r, panel| {
+        for (b, tile) in panel.iter_mut().enumerate() {
+            for (i, decoded) in decoded.iter_mut().enumerate() {
+                decode(block_bytes(&w, r + i, b), decoded);
+            }
+            unpack_tile::<M::Layout, Bytes256>(decoded.each_ref(), tile);
+        }
+    });
+}
+
+/// `out[t][r] = dot(row r, token t)`, where `unpack` unpacks the rows from `r` on.
+#[inline(always)]
+fn panels256<M: Micro, W: Weights256>(
+    w: QMatRef<'_>,
+    acts: &QuantActs<'_>,
+    out: &mut Stripe<'_>,
+    scratch: &mut Scratch,
+    mut unpack: impl FnMut(usize, &mut [Tile256]),
+) {
     let panel = tiles::<Tile256>(scratch, w.cols() / 256);
     let max = panel_max(W::MAX, W::OFFSET);
     for tokens in chunks(acts.n, w.cols()) {
         for r in (0..w.rows()).step_by(ROWS) {
-            unpack256::<M::Layout, W>(panel_rows(&w, r), panel);
+            unpack(r, panel);
             all_tokens(acts, tokens.clone(), r, out, |acts, results| match (W::SUBS, W::MIN) {
                 (8, false) => M::run256::<8, false>(panel, acts, max, results),
                 (8, true) => M::run256::<8, true>(panel, acts, max, results),

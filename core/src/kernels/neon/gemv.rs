@@ -75,7 +75,7 @@ impl<D: Dot> Lanes<D> {
             self.acc = fma(self.acc, to_f32(dots), pair.times_scale::<J>(d));
             self.acc = pair.add_min::<J>(self.acc, m);
         } else {
-            self.acc = fma(self.acc, to_f32(dots), pair.times_scale::<J>(heads.scales()));
+            self.acc = fma(self.acc, to_f32(dots), pair.times_scale::<J>(W::scales(&heads)));
         }
     }
 }

@@ -4,10 +4,13 @@
 use std::arch::aarch64::*;
 
 use super::dot::Dot;
+use super::gemm::block_bytes;
 use super::gemv::{ROWS, four_rows};
 use super::rows256::{Rows256, times_sums};
 use super::simd::*;
-use crate::tensor::{QMatRef, QuantActs};
+use crate::kernels::coded::DecodeFn;
+use crate::quant::Bytes256;
+use crate::tensor::{PlainBlock, QMatRef, QuantActs};
 
 /// Adds to `sum` the dot products of one half of a block, each times its sub-scale, spread over four lanes.
 #[inline(always)]
@@ -76,27 +79,71 @@ fn four_blocks<D: Dot, W: Rows256>(
     sum_each(dots)
 }
 
+/// Four rows on their way through a product, a lane each.
+struct Lanes<D: Dot> {
+    running: D::Running,
+    acc: float32x4_t,
+}
+
+impl<D: Dot> Lanes<D> {
+    #[inline(always)]
+    fn new() -> Self {
+        Self { running: D::start(), acc: zero_f32() }
+    }
+
+    /// Adds the rows' next blocks times a block of activations.
+    #[inline(always)]
+    fn add<W: Rows256>(&mut self, blocks: [&W; ROWS], qs: &[i8; 256], s: f32, sums: &[i16; 16]) {
+        let (heads, sums) = (W::heads(blocks), sub_sums(sums, W::SUBS));
+        let dots = four_blocks::<D, W>(&mut self.running, blocks, &heads, qs, sums);
+        self.acc = fma(self.acc, to_f32(dots), scale(<W as Rows256>::d4(&heads), s));
+        if W::MIN {
+            let dmin = scale(W::dmin4(&heads), s);
+            // SAFETY: NEON is always there.
+            self.acc = unsafe { vfmsq_f32(self.acc, to_f32(W::mins4(&heads, sums)), dmin) };
+        }
+    }
+}
+
 /// `out[r] = dot(row r, token 0)`, for `out` of `w.rows()`.
 #[inline(always)]
-pub(in crate::kernels) fn gemv256<D: Dot, W: Rows256>(w: QMatRef<'_>, acts: &QuantActs<'_>, out: &mut [f32]) {
+pub(in crate::kernels) fn gemv256<D: Dot, W: Rows256 + PlainBlock>(
+    w: QMatRef<'_>,
+    acts: &QuantActs<'_>,
+    out: &mut [f32],
+) {
     let (qs, scales, sums) = (acts.qs.as_chunks::<256>().0, acts.scales, acts.sums.as_chunks::<16>().0);
     for (i, out) in out.chunks_mut(ROWS).enumerate() {
         let rows = four_rows::<W>(&w, i);
         let n = rows[0].len();
         let [r0, r1, r2, r3] = [&rows[0][..n], &rows[1][..n], &rows[2][..n], &rows[3][..n]];
         let (qs, scales, sums) = (&qs[..n], &scales[..n], &sums[..n]);
-        let (mut acc, mut running) = (zero_f32(), D::start());
+        let mut lanes = Lanes::<D>::new();
         for b in 0..n {
-            let blocks = [&r0[b], &r1[b], &r2[b], &r3[b]];
-            let (heads, sums) = (W::heads(blocks), sub_sums(&sums[b], W::SUBS));
-            let dots = four_blocks::<D, W>(&mut running, blocks, &heads, &qs[b], sums);
-            acc = fma(acc, to_f32(dots), scale(W::d4(&heads), scales[b]));
-            if W::MIN {
-                let dmin = scale(W::dmin4(&heads), scales[b]);
-                // SAFETY: NEON is always there.
-                acc = unsafe { vfmsq_f32(acc, to_f32(W::mins4(&heads, sums)), dmin) };
-            }
+            lanes.add([&r0[b], &r1[b], &r2[b], &r3[b]], &qs[b], scales[b], &sums[b]);
         }
-        store_some(out, acc);
+        store_some(out, lanes.acc);
+    }
+}
+
+/// [`gemv256`] for a coded type, of which `decode` decodes a block.
+#[inline(always)]
+pub(in crate::kernels) fn gemv_coded<D: Dot>(
+    w: QMatRef<'_>,
+    acts: &QuantActs<'_>,
+    out: &mut [f32],
+    decode: DecodeFn,
+) {
+    let (qs, sums) = (acts.qs.as_chunks::<256>().0, acts.sums.as_chunks::<16>().0);
+    let mut decoded = [Bytes256::ZERO; ROWS];
+    for (i, out) in out.chunks_mut(ROWS).enumerate() {
+        let mut lanes = Lanes::<D>::new();
+        for (b, ((qs, &scale), sums)) in qs.iter().zip(acts.scales).zip(sums).enumerate() {
+            for (r, decoded) in decoded.iter_mut().enumerate() {
+                decode(block_bytes(&w, ROWS * i + r, b), decoded);
+            }
+            lanes.add(decoded.each_ref(), qs, scale, sums);
+        }
+        store_some(out, lanes.acc);
     }
 }

@@ -147,7 +147,9 @@ pub(in crate::kernels) fn unpack32<L: Layout, W: Weights32>(rows: [&[W]; ROWS], 
         }
         L::put(low, &mut tile.q[0]);
         L::put(high, &mut tile.q[1]);
-        put_f16(d, &mut tile.d);
+        let [d0, d1, d2, d3, d4, d5, d6, d7] = d;
+        store_f32(&mut tile.d[0], W::scales4([d0, d1, d2, d3]));
+        store_f32(&mut tile.d[1], W::scales4([d4, d5, d6, d7]));
         if W::MIN {
             put_f16(m, &mut tile.m);
         }
@@ -177,22 +179,31 @@ pub(in crate::kernels) fn unpack256<L: Layout, W: Weights256>(rows: [&[W]; ROWS]
     let rows = rows.map(|r| &r[..tiles.len()]);
     for (b, tile) in tiles.iter_mut().enumerate() {
         let mut blocks = [&rows[0][b]; ROWS];
-        let (mut scales, mut mins) = ([zero_i8(); ROWS], [zero_i8(); ROWS]);
-        let (mut d, mut dmin) = ([0; ROWS], [0; ROWS]);
         for r in 0..ROWS {
-            let block = &rows[r][b];
-            blocks[r] = block;
-            (scales[r], mins[r]) = (block.scales(), block.mins());
-            (d[r], dmin[r]) = (block.d(), block.dmin());
+            blocks[r] = &rows[r][b];
         }
-        put_half::<L, W, 0>(blocks, &mut tile.q);
-        put_half::<L, W, 1>(blocks, &mut tile.q);
-        put_f16(d, &mut tile.d);
-        put_scales(scales, W::SUBS, &mut tile.scales);
-        if W::MIN {
-            put_f16(dmin, &mut tile.dmin);
-            put_mins(mins, W::SUBS, &mut tile.mins);
-        }
+        unpack_tile::<L, W>(blocks, tile);
+    }
+}
+
+/// Unpacks one block of eight rows.
+#[inline(always)]
+pub(in crate::kernels) fn unpack_tile<L: Layout, W: Weights256>(blocks: [&W; ROWS], tile: &mut Tile256) {
+    let (mut scales, mut mins) = ([zero_i8(); ROWS], [zero_i8(); ROWS]);
+    let mut dmin = [0; ROWS];
+    for r in 0..ROWS {
+        (scales[r], mins[r]) = (blocks[r].scales(), blocks[r].mins());
+        dmin[r] = blocks[r].dmin();
+    }
+    put_half::<L, W, 0>(blocks, &mut tile.q);
+    put_half::<L, W, 1>(blocks, &mut tile.q);
+    let [a, b, c, d, e, f, g, h] = blocks;
+    store_f32(&mut tile.d[0], W::d4([a, b, c, d]));
+    store_f32(&mut tile.d[1], W::d4([e, f, g, h]));
+    put_scales(scales, W::SUBS, &mut tile.scales);
+    if W::MIN {
+        put_f16(dmin, &mut tile.dmin);
+        put_mins(mins, W::SUBS, &mut tile.mins);
     }
 }
 

@@ -5,7 +5,7 @@ use std::arch::aarch64::*;
 use super::gemv::ROWS;
 use super::simd::*;
 use super::weights256::Weights256;
-use crate::quant::{BlockIQ4XS, BlockQ2K, BlockQ3K, BlockQ4K, BlockQ5K, BlockQ6K};
+use crate::quant::{BlockIQ4XS, BlockQ2K, BlockQ3K, BlockQ4K, BlockQ5K, BlockQ6K, Bytes256};
 
 /// Types whose blocks of 256 weights are multiplied four rows at once.
 pub(in crate::kernels) trait Rows256: Weights256 {
@@ -76,8 +76,8 @@ macro_rules! by_row {
             }
 
             #[inline(always)]
-            fn d4([a, b, c, d]: &[&Self; ROWS]) -> float32x4_t {
-                widen_f16([a.d(), b.d(), c.d(), d.d()])
+            fn d4(heads: &[&Self; ROWS]) -> float32x4_t {
+                <Self as Weights256>::d4(*heads)
             }
 
             #[inline(always)]
@@ -87,7 +87,7 @@ macro_rules! by_row {
         }
     )*};
 }
-by_row!(BlockQ2K, BlockQ3K, BlockQ6K, BlockIQ4XS);
+by_row!(BlockQ2K, BlockQ3K, BlockQ6K, BlockIQ4XS, Bytes256);
 
 /// The first sixteen bytes of four blocks of Q4_K or Q5_K, which begin alike: four words, each in a register with a lane
 /// for each block. The first is the scales' scale and the minimums', the others are as `quant::scale_min_k4` says.

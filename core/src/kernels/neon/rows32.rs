@@ -4,8 +4,10 @@ use std::arch::aarch64::*;
 
 use super::cursor::Cursor;
 use super::simd::{load_u8, widen4};
-use super::weights32::{Weights32, looked_up, nibbles, signed};
-use crate::quant::{BlockIQ4NL, BlockQ4_0, BlockQ4_1, BlockQ5_0, BlockQ5_1, BlockQ8_0};
+use super::weights32::{Weights32, looked_up, nibbles, powers_of_two, signed};
+use crate::quant::{
+    BlockIQ4NL, BlockMXFP4, BlockQ4_0, BlockQ4_1, BlockQ5_0, BlockQ5_1, BlockQ8_0, FP4_VALUES, IQ4_VALUES,
+};
 
 /// What four blocks have beside their integers, a lane for each.
 #[derive(Clone, Copy)]
@@ -71,6 +73,12 @@ pub(in crate::kernels) trait Rows32: Weights32 {
     /// - a block follows.
     unsafe fn read<const ROW: usize>(row: &mut Cursor, heads: &mut Heads) -> Packed;
 
+    /// The scales of types without a minimum.
+    #[inline(always)]
+    fn scales(heads: &Heads) -> float32x4_t {
+        heads.scales()
+    }
+
     /// The integers of row `ROW`, in order.
     fn unpack<const ROW: usize>(packed: Packed, heads: &Heads) -> [int8x16_t; 2];
 }
@@ -103,7 +111,28 @@ impl Rows32 for BlockIQ4NL {
 
     #[inline(always)]
     fn unpack<const ROW: usize>([x, _]: Packed, _: &Heads) -> [int8x16_t; 2] {
-        looked_up(nibbles(x))
+        looked_up(nibbles(x), &IQ4_VALUES)
+    }
+}
+
+impl Rows32 for BlockMXFP4 {
+    #[inline(always)]
+    unsafe fn read<const ROW: usize>(row: &mut Cursor, heads: &mut Heads) -> Packed {
+        // SAFETY: a block has 17 bytes.
+        unsafe {
+            row.lane8::<ROW>(&mut heads.halves);
+            [row.sixteen(); 2]
+        }
+    }
+
+    #[inline(always)]
+    fn scales(heads: &Heads) -> float32x4_t {
+        powers_of_two(heads.halves)
+    }
+
+    #[inline(always)]
+    fn unpack<const ROW: usize>([x, _]: Packed, _: &Heads) -> [int8x16_t; 2] {
+        looked_up(nibbles(x), &FP4_VALUES)
     }
 }
 

@@ -2,14 +2,13 @@
 
 use std::arch::aarch64::*;
 
-use super::simd::{self, load_i8, part_u8};
+use super::simd::{self, load_f32, load_i8, part_u8, widen_f16};
 use super::weights32::nibbles;
-use crate::quant::{BlockQ4K, BlockQ5K, BlockQ6K};
-use crate::tensor::PlainBlock;
+use crate::quant::{BlockQ4K, BlockQ5K, BlockQ6K, Bytes256};
 
 /// What the products must know of a block of 256 weights in `SUBS` sub-blocks:
 /// `weight i = d * scale[sub] * (raw i - OFFSET) - dmin * min[sub]`.
-pub(in crate::kernels) trait Weights256: PlainBlock {
+pub(in crate::kernels) trait Weights256: Sized {
     /// Sub-blocks: 8 of 32 weights or 16 of 16.
     const SUBS: usize;
     /// Largest magnitude of `raw`.
@@ -29,8 +28,16 @@ pub(in crate::kernels) trait Weights256: PlainBlock {
         // SAFETY: NEON is always there.
         unsafe { vdupq_n_s8(0) }
     }
-    /// The scale of the scales, f16 bits.
-    fn d(&self) -> u16;
+    /// The scale of the scales, f16 bits; 0 for types that say it in [`d4`](Self::d4).
+    #[inline(always)]
+    fn d(&self) -> u16 {
+        0
+    }
+    /// The scales of the scales of four blocks.
+    #[inline(always)]
+    fn d4([a, b, c, d]: [&Self; 4]) -> float32x4_t {
+        widen_f16([a.d(), b.d(), c.d(), d.d()])
+    }
     /// The scale of the minimums, f16 bits.
     #[inline(always)]
     fn dmin(&self) -> u16 {
@@ -106,6 +113,36 @@ pub(super) fn has_bit(x: uint8x16_t, bit: usize) -> uint8x16_t {
 pub(super) fn signed8(x: [uint8x16_t; 8]) -> [int8x16_t; 8] {
     // SAFETY: NEON is always there.
     x.map(|x| unsafe { vreinterpretq_s8_u8(x) })
+}
+
+impl Weights256 for Bytes256 {
+    const SUBS: usize = 16;
+    const MAX: i32 = 64;
+
+    #[inline(always)]
+    fn raw<const HALF: usize>(&self) -> [int8x16_t; 8] {
+        let q = &self.q.as_chunks::<16>().0[8 * HALF..];
+        [
+            load_i8(&q[0]),
+            load_i8(&q[1]),
+            load_i8(&q[2]),
+            load_i8(&q[3]),
+            load_i8(&q[4]),
+            load_i8(&q[5]),
+            load_i8(&q[6]),
+            load_i8(&q[7]),
+        ]
+    }
+
+    #[inline(always)]
+    fn scales(&self) -> int8x16_t {
+        load_i8(&self.scales)
+    }
+
+    #[inline(always)]
+    fn d4([a, b, c, d]: [&Self; 4]) -> float32x4_t {
+        load_f32(&[a.d, b.d, c.d, d.d])
+    }
 }
 
 impl Weights256 for BlockQ4K {

@@ -5,7 +5,7 @@ use std::arch::aarch64::*;
 use super::simd::{load_i16, load_u8, part_u8};
 use super::weights32::{looked_up, nibbles, signed};
 use super::weights256::{Weights256, bytes, has_bit, insert, join, signed8, word};
-use crate::quant::{BlockIQ4XS, BlockQ2K, BlockQ3K};
+use crate::quant::{BlockIQ4XS, BlockQ2K, BlockQ3K, IQ4_VALUES};
 
 /// Bits `2j..2j + 2` of each byte, for `j` in 0..4.
 #[inline(always)]
@@ -101,7 +101,7 @@ impl Weights256 for BlockIQ4XS {
     #[inline(always)]
     fn raw<const HALF: usize>(&self) -> [int8x16_t; 8] {
         let [[a, b], [c, d], [p, q], [r, s]] =
-            std::array::from_fn(|i| looked_up(nibbles(part_u8(&self.qs, 4 * HALF + i))));
+            std::array::from_fn(|i| looked_up(nibbles(part_u8(&self.qs, 4 * HALF + i)), &IQ4_VALUES));
         [a, b, c, d, p, q, r, s]
     }
 

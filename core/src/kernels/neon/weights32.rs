@@ -2,8 +2,10 @@
 
 use std::arch::aarch64::*;
 
-use super::simd::{insert, load_i8, load_u8, part_u8};
-use crate::quant::{BlockIQ4NL, BlockQ4_0, BlockQ4_1, BlockQ5_0, BlockQ5_1, BlockQ8_0, IQ4_VALUES};
+use super::simd::{insert, load_i8, load_u8, part_u8, widen_f16};
+use crate::quant::{
+    BlockIQ4NL, BlockMXFP4, BlockQ4_0, BlockQ4_1, BlockQ5_0, BlockQ5_1, BlockQ8_0, FP4_VALUES, IQ4_VALUES,
+};
 use crate::tensor::PlainBlock;
 
 /// What the products must know of a block of 32 weights: `weight i = d * (raw i - OFFSET) + m`.
@@ -17,11 +19,17 @@ pub(in crate::kernels) trait Weights32: PlainBlock {
 
     /// The 32 integers in order.
     fn raw(&self) -> [int8x16_t; 2];
-    /// The scale, f16 bits.
+    /// The scale, f16 bits; for types with other scales, what [`scales4`](Self::scales4) makes floats of.
     fn d(&self) -> u16;
     /// The minimum, f16 bits.
     fn m(&self) -> u16 {
         0
+    }
+
+    /// Four [`d`](Self::d) as floats.
+    #[inline(always)]
+    fn scales4(d: [u16; 4]) -> float32x4_t {
+        widen_f16(d)
     }
 
     /// `raw - OFFSET`, which fits `i8`.
@@ -68,12 +76,47 @@ fn five_bits(qs: &[u8; 16], high: &[u8; 4]) -> [int8x16_t; 2] {
     }
 }
 
-/// The values of `IQ4_VALUES` that nibbles stand for.
+/// The values of `table` that nibbles stand for.
 #[inline(always)]
-pub(super) fn looked_up(indices: [uint8x16_t; 2]) -> [int8x16_t; 2] {
-    let table = load_i8(&IQ4_VALUES);
+pub(super) fn looked_up(indices: [uint8x16_t; 2], table: &[i8; 16]) -> [int8x16_t; 2] {
+    let table = load_i8(table);
     // SAFETY: NEON is always there.
     indices.map(|i| unsafe { vqtbl1q_s8(table, i) })
+}
+
+/// The scales of [`BlockMXFP4`] whose exponents are in the lanes.
+#[inline(always)]
+pub(super) fn powers_of_two(e: uint32x4_t) -> float32x4_t {
+    // SAFETY: NEON is always there.
+    unsafe {
+        let at_least_1 = vmaxq_u32(e, vdupq_n_u32(1));
+        // 2^-128 and 2^-127 are subnormal: 1 << 21 and 2 << 21.
+        let subnormal = vshlq_n_u32::<21>(vsubq_u32(vaddq_u32(e, vdupq_n_u32(2)), at_least_1));
+        let normal = vshlq_n_u32::<23>(vsubq_u32(at_least_1, vdupq_n_u32(1)));
+        vreinterpretq_f32_u32(vmaxq_u32(normal, subnormal))
+    }
+}
+
+impl Weights32 for BlockMXFP4 {
+    const MAX: i32 = 12;
+
+    #[inline(always)]
+    fn raw(&self) -> [int8x16_t; 2] {
+        looked_up(nibbles(part_u8(&self.qs, 0)), &FP4_VALUES)
+    }
+
+    /// The exponent.
+    #[inline(always)]
+    fn d(&self) -> u16 {
+        u16::from(self.e)
+    }
+
+    #[inline(always)]
+    fn scales4([a, b, c, d]: [u16; 4]) -> float32x4_t {
+        let e = [u32::from(a), u32::from(b), u32::from(c), u32::from(d)];
+        // SAFETY: NEON is always there; four values inside the array.
+        powers_of_two(unsafe { vld1q_u32(e.as_ptr()) })
+    }
 }
 
 impl Weights32 for BlockQ4_0 {
@@ -166,7 +209,7 @@ impl Weights32 for BlockIQ4NL {
 
     #[inline(always)]
     fn raw(&self) -> [int8x16_t; 2] {
-        looked_up(nibbles(part_u8(&self.qs, 0)))
+        looked_up(nibbles(part_u8(&self.qs, 0)), &IQ4_VALUES)
     }
 
     #[inline(always)]

@@ -3,18 +3,18 @@
 //! Float kernels are the generic ones over an array; quantised products are [`quant::Block::dot`], block after block. On
 //! x86-64 a fused multiply-add without the FMA feature is a call into the C library: right, and slow.
 
-mod lanes;
+// 64-bit ARM always has a faster tier: an app need not carry this one as well, 180 KB (docs/SIZE.md).
+#[cfg(any(test, not(target_arch = "aarch64"), not(feature = "fast-kernels-only")))]
+mod tier;
 
-use crate::kernels::select::Tier;
-use crate::kernels::{MatmulFn, MatmulTable, Scratch, generic};
+use crate::kernels::{MatmulFn, MatmulTable, Scratch};
 use crate::quant::{self, QuantType};
 use crate::tensor::{Acts, PlainBlock, QMatRef, Stripe};
 
-pub(crate) use self::lanes::Lanes;
-
-generic::instantiate! { f32_ops: Lanes }
-
-pub(crate) static TIER: Tier = Tier { supported: || true, kernels: f32_ops::kernels("scalar") };
+#[cfg(test)]
+pub(crate) use self::tier::Lanes;
+#[cfg(any(test, not(target_arch = "aarch64"), not(feature = "fast-kernels-only")))]
+pub(crate) use self::tier::TIER;
 
 macro_rules! define_matmul {
     ($($variant:ident = $id:literal, $block:ident, $bytes:literal, $name:literal;)+) => {

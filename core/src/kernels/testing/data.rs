@@ -87,9 +87,12 @@ pub(super) enum Weights {
 /// Offsets of the f16 fields in a block.
 fn f16_fields(ty: QuantType) -> &'static [usize] {
     match ty {
-        QuantType::F32 | QuantType::BF16 => &[],
+        QuantType::F32 | QuantType::BF16 | QuantType::MXFP4 | QuantType::NVFP4 | QuantType::IQ1M => &[],
         QuantType::F16 | QuantType::Q4_0 | QuantType::Q5_0 | QuantType::Q8_0 => &[0],
-        QuantType::IQ4NL | QuantType::IQ4XS => &[0],
+        QuantType::IQ4NL | QuantType::IQ4XS | QuantType::IQ1S => &[0],
+        QuantType::IQ2XXS | QuantType::IQ2XS | QuantType::IQ2S | QuantType::IQ3XXS | QuantType::IQ3S => &[0],
+        QuantType::TQ1_0 => &[52],
+        QuantType::TQ2_0 => &[64],
         QuantType::Q4_1 | QuantType::Q5_1 | QuantType::Q4K | QuantType::Q5K => &[0, 2],
         QuantType::Q2K => &[80, 82],
         QuantType::Q3K => &[108],
@@ -110,6 +113,17 @@ pub(super) fn weights(rng: &mut Rng, ty: QuantType, blocks: usize, kind: Weights
         match ty {
             QuantType::F32 => block.copy_from_slice(&float_weight(rng, kind).to_le_bytes()),
             QuantType::BF16 => block.copy_from_slice(&float_weight(rng, kind).to_le_bytes()[2..]),
+            QuantType::MXFP4 => block[0] = exponent(rng, kind),
+            // Any byte is a scale within reason.
+            QuantType::NVFP4 if kind == Weights::Extreme => block[..4].fill(0x40),
+            QuantType::NVFP4 => {}
+            // Nibbles of the scale lie in the upper halves of four bytes.
+            QuantType::IQ1M => {
+                let bits = f16_scale(rng, kind);
+                for i in 0..4 {
+                    block[49 + 2 * i] = (block[49 + 2 * i] & 15) | ((bits >> (4 * i)) as u8 & 15) << 4;
+                }
+            }
             _ => {
                 for &field in f16_fields(ty) {
                     let bits = f16_scale(rng, kind);
@@ -137,6 +151,15 @@ fn f16_scale(rng: &mut Rng, kind: Weights) -> u16 {
         Weights::Wild if bits & 0x7c00 == 0x7c00 => bits ^ 0x4000,
         Weights::Wild => bits,
         Weights::Extreme => (bits & 0x8000) | 0x3c00,
+    }
+}
+
+/// A scale that is a power of two, biased by 128.
+fn exponent(rng: &mut Rng, kind: Weights) -> u8 {
+    match kind {
+        Weights::Plain => 118 + rng.below(8) as u8,
+        Weights::Wild => rng.bits() as u8,
+        Weights::Extreme => 128,
     }
 }
 

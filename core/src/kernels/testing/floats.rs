@@ -51,12 +51,40 @@ fn rms_norm() {
 }
 
 #[test]
+fn layer_norm() {
+    compare(13, "layer_norm", 3, |k, v| {
+        let [x, weight, out] = v else { unreachable!() };
+        k.layer_norm(out, x, weight, 1e-6);
+        let mut inplace = x.clone();
+        k.layer_norm_inplace(&mut inplace, weight, 1e-6);
+        assert_same(&inplace, out, || "in place".into());
+    });
+    for len in [640, 75] {
+        let x: Vec<f32> = Rng(14).floats(len, Floats::Plain).iter().map(|x| x + 3.0).collect();
+        let weight = Rng(15).floats(len, Floats::Plain);
+        let mut out = vec![0.0; len];
+        oracle().layer_norm(&mut out, &x, &weight, 1e-5);
+        let mean = x.iter().map(|&v| f64::from(v)).sum::<f64>() / len as f64;
+        let variance = x.iter().map(|&v| (f64::from(v) - mean).powi(2)).sum::<f64>() / len as f64;
+        let deviation = (variance + f64::from(1e-5f32)).sqrt();
+        let want = x.iter().zip(&weight).map(|(&x, &w)| (f64::from(x) - mean) / deviation * f64::from(w));
+        assert!(nmse(&out, &want.collect::<Vec<f64>>()) < 1e-12);
+    }
+}
+
+#[test]
 fn add_and_scale() {
     compare(20, "add", 2, |k, v| {
         let [x, y] = v else { unreachable!() };
         let plain: Vec<f32> = x.iter().zip(y.iter()).map(|(x, y)| x + y).collect();
         k.add(x, y);
         assert_same(x, &plain, || format!("{} add", k.name()));
+    });
+    compare(22, "add_scaled", 2, |k, v| {
+        let [x, y] = v else { unreachable!() };
+        let plain: Vec<f32> = x.iter().zip(y.iter()).map(|(x, y)| y.mul_add(1.7, *x)).collect();
+        k.add_scaled(x, y, 1.7);
+        assert_same(x, &plain, || format!("{} add_scaled", k.name()));
     });
     compare(21, "scale", 1, |k, v| {
         let plain: Vec<f32> = v[0].iter().map(|x| x * 1.7).collect();
@@ -67,10 +95,23 @@ fn add_and_scale() {
 
 #[test]
 fn activations() {
-    for act in [Activation::Silu, Activation::GeluTanh] {
+    for act in [
+        Activation::Silu,
+        Activation::GeluTanh,
+        Activation::GeluErf,
+        Activation::Sigmoid,
+        Activation::ClampedSwish,
+    ] {
         compare(30, "act_mul", 2, |k, v| {
             let [gate, up] = v else { unreachable!() };
             k.act_mul(gate, up, act);
+        });
+        compare(31, "act", 1, |k, v| {
+            let mut gated = v[0].clone();
+            let one = if act == Activation::ClampedSwish { 0.0 } else { 1.0 };
+            k.act_mul(&mut gated, &vec![one; v[0].len()], act);
+            k.act(&mut v[0], act);
+            assert_same(&v[0], &gated, || format!("{} {act:?} without a gate", k.name()));
         });
         let x: Vec<f32> = (-2000..=2000).map(|i| i as f32 / 100.0).collect();
         let mut got = x.clone();
@@ -78,11 +119,17 @@ fn activations() {
         for (&x, got) in x.iter().zip(got) {
             let x = f64::from(x);
             let want = match act {
+                Activation::ClampedSwish => {
+                    let x = x.min(7.0);
+                    2.0 * x / (1.0 + (-1.702 * x).exp())
+                }
                 Activation::Silu => x / (1.0 + (-x).exp()),
+                Activation::Sigmoid => 1.0 / (1.0 + (-x).exp()),
                 Activation::GeluTanh => {
                     let u = (2.0 / std::f64::consts::PI).sqrt() * (x + 0.044715 * x.powi(3));
                     0.5 * x * (1.0 + u.tanh())
                 }
+                Activation::GeluErf => 0.5 * x * libm::erfc(-x * std::f64::consts::FRAC_1_SQRT_2),
             };
             assert!(
                 (f64::from(got) - want).abs() <= 1e-6 * want.abs().max(0.05),

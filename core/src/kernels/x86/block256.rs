@@ -6,6 +6,7 @@ use super::block32::nibbles;
 use super::lanes::{RowLanes, SIGNED};
 use super::rows::Rows;
 use crate::quant::*;
+use std::mem::offset_of;
 
 /// One block of each row of a panel, in scratch.
 #[repr(C)]
@@ -20,8 +21,7 @@ pub(in crate::kernels) struct Packed<L: RowLanes> {
 pub(in crate::kernels) struct Header<L: RowLanes> {
     /// Four signed bytes a lane: scales of 16 weights each, or of 32 (then only the first two).
     pub(in crate::kernels) scales: [L; 4],
-    /// What meets the sums of the activations: entry `j` holds 16-bit factors of sums `2 j` and `2 j + 1`. The factors
-    /// are the minimums, if the type has them; otherwise the scales, so that the offset can be taken off again.
+    /// The minimums, for types that have them: entry `j` holds those of sub-blocks `2 j` and `2 j + 1` in 16 bits each.
     pub(in crate::kernels) pairs: [L; 8],
     pub(in crate::kernels) scale: L::Floats,
     /// Scale of the minimums. Zero for types without.
@@ -32,13 +32,14 @@ pub(in crate::kernels) struct Header<L: RowLanes> {
 pub(in crate::kernels) trait Sink<L: RowLanes> {
     /// Takes weights `16 sub..16 sub + 16`, `sub < 16`; each comes once, in no order. Must be `#[inline(always)]`.
     fn take(&mut self, sub: usize, tile: [L; 4]);
+    /// Takes weights `16 sub..16 sub + 32`, for even `sub`. Must be `#[inline(always)]`.
+    fn take_two(&mut self, sub: usize, tile: [L; 8]);
 }
 
-/// A type with blocks of 256 weights. [`Block::dot`] in terms of its tiles, with integers `s` (sum over the sub-blocks
-/// of scale times `tile . q`) and `m` (sum of factor times sum):
-/// `fma(float(s - offset * m), scale * a, acc)`, or for types with minimums
-/// `fma(float(m), -(min * a), fma(float(s), scale * a, acc))`, where `a` is the activations' scale.
-pub(in crate::kernels) trait Block256: Block {
+/// A type with blocks of 256 weights. [`Block::dot`] in terms of its tiles, with the integer `s` (sum over the sub-blocks
+/// of scale times `tile . q - offset * sum`) is `fma(float(s), scale * a, acc)`, and then, for types with minimums,
+/// `fma(float(m), -(min * a), .)`, where `a` is the activations' scale and `m` the sum of minimum times sum.
+pub(in crate::kernels) trait Block256: Copy {
     /// The largest byte in a tile, or [`SIGNED`].
     const MAX: u32;
     /// What was added to the weights to make them unsigned. For `SIGNED` types [`RowLanes::SIGNED_OFFSET`] counts.
@@ -54,7 +55,7 @@ pub(in crate::kernels) trait Block256: Block {
     /// - `offset + size_of::<Self>() <=` the bytes per row.
     unsafe fn header<L: RowLanes>(rows: &Rows, offset: usize) -> Header<L>;
 
-    /// The weights of those blocks.
+    /// The weights of those blocks, a sub-block at a time.
     ///
     /// # Safety
     /// - as [`header`](Self::header).
@@ -66,30 +67,14 @@ pub(super) const fn offset<B: Block256, L: RowLanes>() -> i32 {
     if B::MAX == SIGNED { L::SIGNED_OFFSET } else { B::OFFSET }
 }
 
-/// Factors of the sums of sixteen, from one signed byte per 16 weights.
+/// Bytes, not negative, as pairs of 16 bits.
 #[inline(always)]
-fn pairs_of_16<L: RowLanes>(scales: [L; 4]) -> [L; 8] {
+fn pairs<L: RowLanes, const N: usize>(bytes: [L; N]) -> [L; 8] {
     let mut pairs = [L::splat(0); 8];
-    for i in 0..4 {
-        pairs[2 * i] = scales[i].shuffle([-1, 0, -1, 1]).sign_high_bytes();
-        pairs[2 * i + 1] = scales[i].shuffle([-1, 2, -1, 3]).sign_high_bytes();
+    for (pairs, bytes) in pairs.as_chunks_mut::<2>().0.iter_mut().zip(bytes) {
+        *pairs = [bytes.shuffle([0, -1, 1, -1]), bytes.shuffle([2, -1, 3, -1])];
     }
     pairs
-}
-
-/// Factors of the sums of sixteen, from one signed byte per 32 weights.
-#[inline(always)]
-fn pairs_of_32<L: RowLanes>(first: L, last: L) -> [L; 8] {
-    [
-        first.shuffle([-1, 0, -1, 0]).sign_high_bytes(),
-        first.shuffle([-1, 1, -1, 1]).sign_high_bytes(),
-        first.shuffle([-1, 2, -1, 2]).sign_high_bytes(),
-        first.shuffle([-1, 3, -1, 3]).sign_high_bytes(),
-        last.shuffle([-1, 0, -1, 0]).sign_high_bytes(),
-        last.shuffle([-1, 1, -1, 1]).sign_high_bytes(),
-        last.shuffle([-1, 2, -1, 2]).sign_high_bytes(),
-        last.shuffle([-1, 3, -1, 3]).sign_high_bytes(),
-    ]
 }
 
 /// Bits `2 i..2 i + 2` of byte `i`, as bits 4 and 5 of it.
@@ -111,9 +96,46 @@ unsafe fn header_k4<L: RowLanes>(rows: &Rows, offset: usize) -> Header<L> {
     let last_min = c.shr::<4>().and(low4).or(b.shr::<2>().and(high2));
     Header {
         scales: [first, last, L::splat(0), L::splat(0)],
-        pairs: pairs_of_32(b.and(low6), last_min),
+        pairs: pairs([b.and(low6), last_min]),
         scale: d.low_f16(),
         min: d.shr::<16>().low_f16(),
+    }
+}
+
+/// The low nibbles of 32 bytes, then the high ones.
+///
+/// # Safety
+/// - `offset + 32 <=` the bytes per row.
+#[inline(always)]
+unsafe fn nibbles_of_two<L: RowLanes>(rows: &Rows, offset: usize) -> [[L; 8]; 2] {
+    // SAFETY: the caller's.
+    let (x, y) = unsafe { (nibbles(L::load16(rows, offset)), nibbles(L::load16(rows, offset + 16))) };
+    [[x[0], x[1], x[2], x[3], y[0], y[1], y[2], y[3]], [x[4], x[5], x[6], x[7], y[4], y[5], y[6], y[7]]]
+}
+
+impl Block256 for Bytes256 {
+    const MAX: u32 = SIGNED;
+    const OFFSET: i32 = 0;
+    const MIN: bool = false;
+    const SUB: usize = 16;
+
+    #[inline(always)]
+    unsafe fn header<L: RowLanes>(rows: &Rows, offset: usize) -> Header<L> {
+        // SAFETY: inside the block.
+        unsafe {
+            let scales = L::load16(rows, offset + offset_of!(Self, scales));
+            let scale = L::load4(rows, offset + offset_of!(Self, d)).as_floats();
+            Header { scales, pairs: [L::splat(0); 8], scale, min: L::zero() }
+        }
+    }
+
+    #[inline(always)]
+    unsafe fn weights<L: RowLanes, S: Sink<L>>(rows: &Rows, offset: usize, sink: &mut S) {
+        for sub in 0..16 {
+            // SAFETY: inside the block.
+            let [a, b, c, d] = unsafe { L::load16(rows, offset + offset_of!(Self, q) + 16 * sub) };
+            sink.take(sub, [a.signed(), b.signed(), c.signed(), d.signed()]);
+        }
     }
 }
 
@@ -132,12 +154,10 @@ impl Block256 for BlockQ4K {
     #[inline(always)]
     unsafe fn weights<L: RowLanes, S: Sink<L>>(rows: &Rows, offset: usize, sink: &mut S) {
         for c in 0..4 {
-            for half in 0..2 {
-                // SAFETY: inside the block.
-                let x = nibbles(unsafe { L::load16(rows, offset + 16 + 32 * c + 16 * half) });
-                sink.take(4 * c + half, [x[0], x[1], x[2], x[3]]);
-                sink.take(4 * c + 2 + half, [x[4], x[5], x[6], x[7]]);
-            }
+            // SAFETY: inside the block.
+            let [low, high] = unsafe { nibbles_of_two(rows, offset + 16 + 32 * c) };
+            sink.take_two(4 * c, low);
+            sink.take_two(4 * c + 2, high);
         }
     }
 }
@@ -157,22 +177,20 @@ impl Block256 for BlockQ5K {
     #[inline(always)]
     unsafe fn weights<L: RowLanes, S: Sink<L>>(rows: &Rows, offset: usize, sink: &mut S) {
         let sixteen = L::splat(0x1010_1010);
-        for half in 0..2 {
+        // SAFETY: inside the block.
+        let bits = unsafe { [L::load16(rows, offset + 16), L::load16(rows, offset + 32)] };
+        for c in 0..4 {
             // SAFETY: inside the block.
-            let high = unsafe { L::load16(rows, offset + 16 + 16 * half) };
-            for c in 0..4 {
-                // SAFETY: inside the block.
-                let mut x = nibbles(unsafe { L::load16(rows, offset + 48 + 32 * c + 16 * half) });
-                // Bits 2 c and 2 c + 1 of each byte.
-                let low_bit = L::splat(0x0101_0101 << (2 * c));
-                let high_bit = L::splat((0x0202_0202_u32 << (2 * c)) as i32);
-                for i in 0..4 {
-                    x[i] = x[i].add_where(high[i], low_bit, sixteen);
-                    x[4 + i] = x[4 + i].add_where(high[i], high_bit, sixteen);
-                }
-                sink.take(4 * c + half, [x[0], x[1], x[2], x[3]]);
-                sink.take(4 * c + 2 + half, [x[4], x[5], x[6], x[7]]);
+            let [mut low, mut high]: [[L; 8]; 2] = unsafe { nibbles_of_two(rows, offset + 48 + 32 * c) };
+            // Bits 2 c and 2 c + 1 of each byte.
+            let low_bit = L::splat(0x0101_0101 << (2 * c));
+            let high_bit = L::splat((0x0202_0202_u32 << (2 * c)) as i32);
+            for (i, &bits) in bits.as_flattened().iter().enumerate() {
+                low[i] = low[i].add_where(bits, low_bit, sixteen);
+                high[i] = high[i].add_where(bits, high_bit, sixteen);
             }
+            sink.take_two(4 * c, low);
+            sink.take_two(4 * c + 2, high);
         }
     }
 }
@@ -189,7 +207,7 @@ impl Block256 for BlockQ6K {
         unsafe {
             let scales = L::load16(rows, offset + 192);
             let scale = L::load_f16(rows, offset + 208);
-            Header { scales, pairs: pairs_of_16(scales), scale, min: L::zero() }
+            Header { scales, pairs: [L::splat(0); 8], scale, min: L::zero() }
         }
     }
 
@@ -236,7 +254,7 @@ impl Block256 for BlockQ2K {
             [a.shr::<4>().and(low), b.shr::<4>().and(low), c.shr::<4>().and(low), d.shr::<4>().and(low)];
         Header {
             scales: [a.and(low), b.and(low), c.and(low), d.and(low)],
-            pairs: pairs_of_16(mins),
+            pairs: pairs(mins),
             scale: scale_min.low_f16(),
             min: scale_min.shr::<16>().low_f16(),
         }
@@ -280,7 +298,7 @@ impl Block256 for BlockQ3K {
             a.shr::<4>().and(low).or(c.and(high)).add_bytes(minus_32),
             b.shr::<4>().and(low).or(c.shr::<2>().and(high)).add_bytes(minus_32),
         ];
-        Header { scales, pairs: pairs_of_16(scales), scale, min: L::zero() }
+        Header { scales, pairs: [L::splat(0); 8], scale, min: L::zero() }
     }
 
     #[inline(always)]
@@ -326,7 +344,7 @@ impl Block256 for BlockIQ4XS {
         let last = last.or(pairs_of_bits(d.shuffle([3; 4]))).add_bytes(minus_32);
         Header {
             scales: [first, last, L::splat(0), L::splat(0)],
-            pairs: pairs_of_32(first, last),
+            pairs: [L::splat(0); 8],
             scale: d.low_f16(),
             min: L::zero(),
         }
@@ -340,8 +358,7 @@ impl Block256 for BlockIQ4XS {
             for x in &mut x {
                 *x = x.lookup(&IQ4_VALUES).signed();
             }
-            sink.take(2 * j, [x[0], x[1], x[2], x[3]]);
-            sink.take(2 * j + 1, [x[4], x[5], x[6], x[7]]);
+            sink.take_two(2 * j, x);
         }
     }
 }

@@ -164,6 +164,43 @@ impl Block32 for BlockQ8_0 {
     }
 }
 
+/// The scale of [`BlockMXFP4`] whose exponent is the lowest byte of each lane.
+#[inline(always)]
+fn power_of_two<L: RowLanes>(x: L) -> L::Floats {
+    let e = x.and(L::splat(0xff));
+    let at_least_1 = e.max(L::splat(1));
+    // 2^-128 and 2^-127 are subnormal: 1 << 21 and 2 << 21.
+    let subnormal = e.add(L::splat(2)).sub(at_least_1).shl::<21>();
+    at_least_1.sub(L::splat(1)).shl::<23>().max(subnormal).as_floats()
+}
+
+impl Block32 for BlockMXFP4 {
+    const MAX: u32 = 31;
+    const OFFSET: i32 = 12;
+    const MIN: bool = false;
+
+    #[inline(always)]
+    unsafe fn unpack<L: RowLanes>(rows: &Rows, offset: usize) -> Unpacked<L> {
+        const RAISED: [i8; 16] = {
+            let mut raised = FP4_VALUES;
+            let mut i = 0;
+            while i < 16 {
+                raised[i] += 12;
+                i += 1;
+            }
+            raised
+        };
+        // SAFETY: inside the block.
+        unsafe {
+            let mut tile = nibbles(L::load16(rows, offset + 1));
+            for x in &mut tile {
+                *x = x.lookup(&RAISED);
+            }
+            Unpacked { tile, scale: power_of_two(L::load4(rows, offset)), min: L::zero() }
+        }
+    }
+}
+
 impl Block32 for BlockIQ4NL {
     const MAX: u32 = SIGNED;
     const OFFSET: i32 = 0;

@@ -12,8 +12,14 @@ pub(in crate::kernels) const SIGNED: u32 = 255;
 pub(in crate::kernels) trait RowLanes: Copy {
     /// Lanes.
     const ROWS: usize;
-    /// Tokens that pass over a panel together: as many as the registers hold. A power of two, at most 8.
+    /// Panels that many tokens pass over together, so that a number of theirs is read once for all: 1 or 2.
+    const PANELS: usize;
+    /// Tokens that pass over panels together: as many as the registers hold with [`PANELS`](Self::PANELS). 4 or 6.
     const GROUP: usize;
+    /// Whether the registers hold eight tokens with one panel.
+    const EIGHT: bool;
+    /// Up to this many tokens take blocks together as they are unpacked; more share panels in scratch. At most 16.
+    const FEW: usize;
     /// How much larger than the signed bytes the bytes that [`signed`](Self::signed) makes are: 128 or 0.
     const SIGNED_OFFSET: i32;
     /// One `f32` per row.
@@ -49,14 +55,14 @@ pub(in crate::kernels) trait RowLanes: Copy {
     fn sub(self, b: Self) -> Self;
     fn mul(self, b: Self) -> Self;
     fn add_bytes(self, b: Self) -> Self;
+    /// The larger of two signed lanes.
+    fn max(self, b: Self) -> Self;
     /// Shifts each lane right, filling with zeros.
     fn shr<const N: u32>(self) -> Self;
     /// Shifts each lane left.
     fn shl<const N: u32>(self) -> Self;
     /// Within each lane: byte `i` of the result is byte `from[i]`, or zero if that is negative.
     fn shuffle(self, from: [i8; 4]) -> Self;
-    /// Shifts each 16-bit half right by 8, copying its sign.
-    fn sign_high_bytes(self) -> Self;
     /// Each byte, in 0..16, replaced by its entry of `table`.
     fn lookup(self, table: &[i8; 16]) -> Self;
     /// Adds `add` to the bytes of `self` where `bits & select` is not zero.
@@ -69,6 +75,8 @@ pub(in crate::kernels) trait RowLanes: Copy {
     /// The lower half of each lane as an f16.
     fn low_f16(self) -> Self::Floats;
     fn to_floats(self) -> Self::Floats;
+    /// The lanes' bits as `f32`.
+    fn as_floats(self) -> Self::Floats;
 
     fn zero() -> Self::Floats;
     fn splat_float(x: f32) -> Self::Floats;
@@ -89,11 +97,26 @@ pub(in crate::kernels) trait RowLanes: Copy {
         sums: [Self; T],
     ) -> [Self; T];
 
-    /// `self` plus, for each `j`, the products of the two 16-bit halves of `pairs[j]` with `x[2 j]` and `x[2 j + 1]`.
+    /// [`dot`](Self::dot) with `P` tiles.
     ///
     /// # Safety
-    /// - `x` is good for reading 16 values.
-    unsafe fn dot_pairs(self, pairs: &[Self; 8], x: *const i16) -> Self;
+    /// - as there.
+    #[inline(always)]
+    unsafe fn dots<const P: usize, const T: usize, const N: usize, const MAX: u32>(
+        tiles: [&[Self; N]; P],
+        q: [*const i8; T],
+        mut sums: [[Self; T]; P],
+    ) -> [[Self; T]; P] {
+        // No closures here and in what calls this: they would not have the function's instructions.
+        for p in 0..P {
+            // SAFETY: the caller's.
+            sums[p] = unsafe { Self::dot::<T, N, MAX>(tiles[p], q, sums[p]) };
+        }
+        sums
+    }
+
+    /// `self` plus the products of the two signed 16-bit halves of `pairs` with those of `x`.
+    fn dot_pairs(self, pairs: Self, x: i32) -> Self;
 }
 
 /// A piece of work for [`RowLanes::run`]; `run` must be `#[inline(always)]`.

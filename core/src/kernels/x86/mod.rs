@@ -16,14 +16,17 @@
 //! into [`Scratch`](super::Scratch), in this order, and all tokens pass over it, a few at a time.
 //!
 //! [`lanes`] is what a tier must supply; [`block32`] and [`block256`] know the layouts of the types; [`q8x32`] and
-//! [`q8x256`] are the products. Everything is `#[inline(always)]` into a function of the tier, and no register passes
+//! [`q8x256`] are the products; [`source`] decodes the types that have codes. Everything is `#[inline(always)]` into a function of the tier, and no register passes
 //! through a closure: closures do not inherit a function's instruction set.
 
 #![allow(clippy::needless_range_loop, reason = "register tiles are clearest by index")]
 
 pub(super) mod block256;
 pub(super) mod block32;
+pub(super) mod coded;
+pub(super) mod four;
 pub(super) mod lanes;
 pub(super) mod q8x256;
 pub(super) mod q8x32;
 pub(super) mod rows;
+mod source;

@@ -9,6 +9,7 @@ use crate::tensor::QMatRef;
 /// A matrix whose rows do not divide by the panel's ends in a panel whose groups overlap: rows are then computed more
 /// than once, with the same result, which is simpler than masks and as fast. Fewer than four rows become groups of
 /// one row, repeated.
+#[derive(Clone, Copy)]
 pub(in crate::kernels) struct Rows {
     /// First byte of the first row of each group.
     base: [*const u8; 4],
@@ -33,6 +34,23 @@ impl Rows {
         let first: [usize; 4] = std::array::from_fn(|g| (first + whole * g).min(last));
         let base = first.map(|row| w.bytes()[row * w.row_bytes()..].as_ptr());
         Self { base, stride, whole, first }
+    }
+
+    /// `P` panels of `lanes` rows, from row `first` on. Beyond the end the last rows come again.
+    pub(in crate::kernels) fn side_by_side<const P: usize>(
+        w: &QMatRef<'_>,
+        first: usize,
+        lanes: usize,
+    ) -> [Self; P] {
+        let rows = if w.rows() >= 4 { lanes } else { lanes / 4 };
+        std::array::from_fn(|p| Self::new(w, first + p * rows))
+    }
+
+    /// Sixteen blocks as rows of one block each.
+    #[inline(always)]
+    pub(in crate::kernels) fn of<B>(blocks: &[B; 16]) -> Self {
+        let first = [0, 4, 8, 12];
+        Self { base: first.map(|i| blocks[i..].as_ptr().cast()), stride: size_of::<B>(), whole: 4, first }
     }
 
     /// Where byte `offset` of row `i` of group `g` is.

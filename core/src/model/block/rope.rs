@@ -2,7 +2,8 @@
 //!
 //! Su et al., "RoFormer" (2021). Angles are computed once per batch and distinct encoding, shared by all layers.
 
-use crate::model::spec::{RopeFactors, RopeSpec};
+use crate::model::spec::{RopeFactors, RopeSpec, Yarn};
+use std::f64::consts::TAU;
 
 /// One encoding of a model, ready to use.
 #[derive(Debug)]
@@ -46,15 +47,40 @@ impl Rotation {
     }
 }
 
-/// `base^(-2i / dims)`, divided by the pair's factor, `[dims / 2]`.
+/// `base^(-2i / dims)`, divided by the pair's factor, and by the position's divisor as far as it is scaled:
+/// `[dims / 2]`.
 fn frequencies(spec: &RopeSpec, factors: Option<&[f32]>) -> Vec<f32> {
+    let ramp = spec.yarn.map(|yarn| ramp(spec, &yarn));
     (0..spec.dims / 2)
         .map(|i| {
             let exponent = (2 * i) as f32 / spec.dims as f32;
             let frequency = 1.0 / libm::pow(f64::from(spec.base), f64::from(exponent)) as f32;
-            frequency / factors.map_or(1.0, |f| f[i]) / spec.position_divisor
+            let frequency = frequency / factors.map_or(1.0, |f| f[i]);
+            let scaled = frequency / spec.position_divisor;
+            match ramp {
+                None => scaled,
+                Some((low, high)) => {
+                    let share = ((i as f32 - low) / (high - low).max(0.001)).clamp(0.0, 1.0);
+                    scaled * share + frequency * (1.0 - share)
+                }
+            }
         })
         .collect()
+}
+
+/// The pairs between which YaRN goes over from unscaled to scaled, rounded away from each other if at all.
+fn ramp(spec: &RopeSpec, yarn: &Yarn) -> (f32, f32) {
+    let dims = spec.dims as f64;
+    // The pair, not rounded, that turns `turns` times within the original context.
+    let pair = |turns: f32| {
+        let ratio = yarn.original as f64 / (f64::from(turns) * TAU);
+        dims * libm::log(ratio) / (2.0 * libm::log(f64::from(spec.base)))
+    };
+    let (mut low, mut high) = (pair(yarn.beta_fast), pair(yarn.beta_slow));
+    if yarn.rounded {
+        (low, high) = (low.floor(), high.ceil());
+    }
+    (low.max(0.0) as f32, high.min(dims - 1.0) as f32)
 }
 
 #[cfg(test)]
@@ -63,7 +89,8 @@ mod tests {
     use crate::kernels::RopePairing;
 
     fn spec(position_divisor: f32, factors: RopeFactors, magnitude: f32) -> RopeSpec {
-        RopeSpec { dims: 4, base: 100.0, position_divisor, pairing: RopePairing::Halves, factors, magnitude }
+        let (pairing, yarn) = (RopePairing::Halves, None);
+        RopeSpec { dims: 4, base: 100.0, position_divisor, yarn, pairing, factors, magnitude }
     }
 
     #[test]
@@ -73,6 +100,20 @@ mod tests {
         assert_eq!(usual(8.0, RopeFactors::IfPresent, None), [0.125, 0.1 / 8.0]);
         assert_eq!(usual(1.0, RopeFactors::IfPresent, Some(&[2.0, 4.0])), [0.5, 0.1 / 4.0]);
         assert_eq!(usual(1.0, RopeFactors::None, Some(&[2.0, 4.0])), [1.0, 0.1]);
+    }
+
+    #[test]
+    fn yarn_divides_slow_pairs_only() {
+        let yarn = Some(Yarn { original: 4096, beta_fast: 32.0, beta_slow: 1.0, rounded: true });
+        let plain = RopeSpec { dims: 64, base: 10_000.0, ..spec(1.0, RopeFactors::None, 1.0) };
+        let scaled = RopeSpec { position_divisor: 8.0, yarn, ..plain };
+        let (plain, scaled) = (frequencies(&plain, None), frequencies(&scaled, None));
+        // 64 ln(4096 / (32 * 2 pi)) / (2 ln 10000) = 10.5 and, for one turn, 22.5.
+        let ratio = |i: usize| plain[i] / scaled[i];
+        assert_eq!((ratio(0), ratio(10)), (1.0, 1.0));
+        assert!(ratio(11) > 1.0 && ratio(22) < 8.0 && (ratio(23), ratio(31)) == (8.0, 8.0));
+        let middle = scaled[16] / plain[16]; // 6 of 13 steps down the ramp
+        assert!((middle - (6.0 / 8.0 + 7.0) / 13.0).abs() < 1e-6, "{middle}");
     }
 
     #[test]

@@ -16,10 +16,10 @@ fn spec(h: &Hparams<'_>) -> Result<ModelSpec> {
     let mut spec = c.plain_decoder(h, RopePairing::Halves, Bias::IfPresent)?;
     for (layer, window) in spec.layers.iter_mut().zip(windows) {
         layer.norm.placement = NormPlacement::Post;
-        layer.attention.qk_norm = QkNorm::Head;
-        layer.attention.window = window;
+        layer.gqa().qk_norm = QkNorm::Head;
+        layer.gqa().window = window;
         if hybrid && window.is_none() {
-            layer.attention.rope = None;
+            layer.gqa().rope = None;
         }
     }
     Ok(spec)

@@ -14,7 +14,7 @@ fn spec(h: &Hparams<'_>) -> Result<ModelSpec> {
     let mut spec = c.plain_decoder(h, RopePairing::Halves, Bias::IfPresent)?;
     spec.embed_scale = (c.width as f32).sqrt();
     for (layer, &hidden) in spec.layers.iter_mut().zip(&c.hidden) {
-        layer.ffn = FfnSpec::Gated { hidden, act: Activation::GeluTanh };
+        layer.ffn = FfnSpec::Gated { hidden, act: Activation::GeluTanh, sparsity: None };
     }
     Ok(spec)
 }

@@ -12,7 +12,7 @@ pub(super) static FAMILY: Family = Family { arch: &["hunyuan-dense"], serves: "H
 fn spec(h: &Hparams<'_>) -> Result<ModelSpec> {
     let mut spec = Common::read(h)?.plain_decoder(h, RopePairing::Halves, Bias::IfPresent)?;
     for layer in &mut spec.layers {
-        layer.attention.qk_norm = QkNorm::HeadRotated;
+        layer.gqa().qk_norm = QkNorm::HeadRotated;
     }
     Ok(spec)
 }

@@ -3,24 +3,41 @@
 //! A family is one file here and one line in [`FAMILIES`]. It states facts of its architecture; behaviour lives in
 //! the blocks. See `docs/adding-a-model.md`.
 
+mod bert;
+mod cohere2;
+mod deepseek2;
 mod exaone4;
+mod experts;
 mod gemma;
 mod gemma2;
 mod gemma3;
+mod gemma3n;
+mod gemma4;
+mod gemma_embedding;
 mod glm4;
+mod gpt_oss;
 mod granite;
 mod hparams;
 mod hunyuan;
 mod internlm2;
+mod layers;
 mod llama;
+mod llama4;
+mod mistral3;
 mod olmo2;
 mod phi3;
+mod positions;
 mod qwen2;
+mod qwen2moe;
 mod qwen3;
+mod qwen35;
+mod qwen3moe;
 mod smollm3;
+#[cfg(test)]
+mod tests;
 
 use self::hparams::Hparams;
-use super::spec::ModelSpec;
+use super::spec::{AttentionSpec, Mask, ModelSpec};
 use crate::error::{Error, ErrorKind, Result};
 use crate::gguf::Metadata;
 
@@ -36,19 +53,31 @@ pub(crate) struct Family {
 
 /// Every family, alphabetically.
 static FAMILIES: &[&Family] = &[
+    &bert::FAMILY,
+    &cohere2::FAMILY,
+    &deepseek2::FAMILY,
     &exaone4::FAMILY,
     &gemma::FAMILY,
     &gemma2::FAMILY,
     &gemma3::FAMILY,
+    &gemma3n::FAMILY,
+    &gemma4::FAMILY,
+    &gemma_embedding::FAMILY,
     &glm4::FAMILY,
+    &gpt_oss::FAMILY,
     &granite::FAMILY,
     &hunyuan::FAMILY,
     &internlm2::FAMILY,
     &llama::FAMILY,
+    &llama4::FAMILY,
+    &mistral3::FAMILY,
     &olmo2::FAMILY,
     &phi3::FAMILY,
     &qwen2::FAMILY,
+    &qwen2moe::FAMILY,
     &qwen3::FAMILY,
+    &qwen35::FAMILY,
+    &qwen3moe::FAMILY,
     &smollm3::FAMILY,
 ];
 
@@ -63,7 +92,18 @@ pub fn supported_architectures() -> impl Iterator<Item = (&'static str, &'static
 /// `Missing` or `Shape` naming the key; `Unsupported` naming the architecture; `Limit` for absurd sizes.
 pub(crate) fn spec(metadata: &Metadata, vocab: usize) -> Result<ModelSpec> {
     let (arch, family) = find(metadata)?;
-    let spec = (family.spec)(&Hparams::new(metadata, &arch, vocab))?;
+    let h = Hparams::new(metadata, &arch, vocab);
+    let mut spec = (family.spec)(&h)?;
+    spec.predictors = h.predictors()?;
+    // Decoders that were turned into encoders say so.
+    if h.optional("attention.causal")? == Some(false) {
+        for layer in &mut spec.layers {
+            if let AttentionSpec::Gqa(gqa) = &mut layer.attention {
+                gqa.mask = Mask::Bidirectional;
+            }
+        }
+        spec.generates = false;
+    }
     hparams::check(&spec)?;
     Ok(spec)
 }
@@ -81,6 +121,11 @@ pub(crate) fn find(metadata: &Metadata) -> Result<(String, &'static Family)> {
     }
     let key = "general.architecture";
     let arch: String = metadata.require(key)?;
+    if arch == "clip" {
+        // The first of these files do not say so in `general.type`.
+        let message = "the file is no model but a vision tower, which is used beside its model";
+        return Err(Error::new(ErrorKind::Unsupported, message).with_key(key));
+    }
     let family = *FAMILIES.iter().find(|f| f.arch.contains(&arch.as_str())).ok_or_else(|| {
         let known: Vec<_> = supported_architectures().map(|(a, _)| a).collect();
         let message = format!("architecture \"{arch}\" is not supported; supported are {}", known.join(", "));

@@ -18,7 +18,7 @@ fn spec(h: &Hparams<'_>) -> Result<ModelSpec> {
     let windows = h.windows(c.layers, usize::MAX)?;
     let mut spec = c.plain_decoder(h, RopePairing::Halves, Bias::IfPresent)?;
     for (layer, window) in spec.layers.iter_mut().zip(windows) {
-        layer.attention.window = window;
+        layer.gqa().window = window;
     }
     let magnitude: Option<f32> = h.optional("rope.scaling.attn_factor")?;
     for rope in &mut spec.ropes {

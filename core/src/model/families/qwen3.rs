@@ -11,7 +11,7 @@ pub(super) static FAMILY: Family = Family { arch: &["qwen3"], serves: "Qwen 3 (d
 fn spec(h: &Hparams<'_>) -> Result<ModelSpec> {
     let mut spec = Common::read(h)?.plain_decoder(h, RopePairing::Halves, Bias::IfPresent)?;
     for layer in &mut spec.layers {
-        layer.attention.qk_norm = QkNorm::Head;
+        layer.gqa().qk_norm = QkNorm::Head;
     }
     Ok(spec)
 }

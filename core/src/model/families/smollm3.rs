@@ -14,7 +14,7 @@ const NO_POSITIONS: usize = 4;
 fn spec(h: &Hparams<'_>) -> Result<ModelSpec> {
     let mut spec = Common::read(h)?.plain_decoder(h, RopePairing::Adjacent, Bias::IfPresent)?;
     for layer in spec.layers.iter_mut().skip(NO_POSITIONS - 1).step_by(NO_POSITIONS) {
-        layer.attention.rope = None;
+        layer.gqa().rope = None;
     }
     Ok(spec)
 }

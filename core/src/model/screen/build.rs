@@ -95,8 +95,7 @@ impl<'a> Table<'a> {
         pool: &'a Pool,
         calibration: &Calibration,
     ) -> Result<Self> {
-        let head = &decoder.weights.head;
-        decoder.screenable().map_err(|why| Error::new(ErrorKind::Unsupported, why))?;
+        let head = decoder.screenable().map_err(|why| Error::new(ErrorKind::Unsupported, why))?;
         let width = head.cols();
         assert_eq!(calibration.width, width, "activations of this model");
         let basis = calibration.basis();

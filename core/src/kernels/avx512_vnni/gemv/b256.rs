@@ -2,8 +2,9 @@
 
 use std::arch::x86_64::*;
 
-use super::{Ahead, Four, ROWS, TOKENS, across};
+use super::{Ahead, Four, ROWS, across};
 use crate::kernels::scratch::Scratch;
+use crate::kernels::x86::four::widened;
 use crate::quant::*;
 use crate::tensor::{Acts, QMatRef, QuantActs, Stripe};
 
@@ -36,7 +37,7 @@ pub(in crate::kernels::avx512_vnni) trait Row256: Block {
     unsafe fn scales(p: *const u8) -> [__m128i; 2];
 }
 
-/// `out[t][r] = dot(w row r, acts t)` for at most [`TOKENS`] tokens.
+/// `out[0][r] = dot(w row r, acts)` for one token.
 ///
 /// # Safety
 /// - runs inside a function of the tier; `w` holds blocks of type `B`.
@@ -49,14 +50,9 @@ pub(in crate::kernels::avx512_vnni) unsafe fn matmul<B: Row256>(
 ) {
     let acts = acts.quantised();
     assert_eq!(w.row_bytes(), acts.k / 256 * size_of::<B>());
+    assert_eq!(acts.n, 1);
     // SAFETY: the caller's.
-    unsafe {
-        match acts.n {
-            0 => {}
-            1 => rows::<B, 1>(&w, acts, out, scratch),
-            _ => rows::<B, TOKENS>(&w, acts, out, scratch),
-        }
-    }
+    unsafe { rows::<B>(&w, acts, out, scratch) }
 }
 
 /// Sixteen activations.
@@ -64,12 +60,11 @@ pub(in crate::kernels::avx512_vnni) unsafe fn matmul<B: Row256>(
 #[repr(C, align(16))]
 struct Sixteen([i8; 16]);
 
-/// `[n, k]`: the activations in the order of the weights' registers.
+/// `[k]`: the activations in the order of the weights' registers.
 fn prepare<'s, B: Row256>(acts: &QuantActs<'_>, scratch: &'s mut Scratch) -> &'s [Sixteen] {
-    let lines = &mut scratch.lines()[..acts.n * acts.k / 64];
+    let lines = &mut scratch.lines()[..acts.k / 64];
     // SAFETY: lines are plain initialised bytes, aligned enough; any bits are valid.
-    let all =
-        unsafe { std::slice::from_raw_parts_mut(lines.as_mut_ptr().cast::<Sixteen>(), acts.n * acts.k / 16) };
+    let all = unsafe { std::slice::from_raw_parts_mut(lines.as_mut_ptr().cast::<Sixteen>(), acts.k / 16) };
     let (from, _) = acts.qs.as_chunks::<16>();
     for (to, from) in all.as_chunks_mut::<16>().0.iter_mut().zip(from.as_chunks::<16>().0) {
         for (to, at) in to.iter_mut().zip(B::ORDER) {
@@ -80,7 +75,7 @@ fn prepare<'s, B: Row256>(acts: &QuantActs<'_>, scratch: &'s mut Scratch) -> &'s
 }
 
 #[inline(always)]
-unsafe fn rows<B: Row256, const T: usize>(
+unsafe fn rows<B: Row256>(
     w: &QMatRef<'_>,
     acts: &QuantActs<'_>,
     out: &mut Stripe<'_>,
@@ -92,28 +87,23 @@ unsafe fn rows<B: Row256, const T: usize>(
     for first in (0..w.rows()).step_by(ROWS) {
         let four = Four::new(w, first);
         // SAFETY: only needs SSE.
-        let mut sums = unsafe { [_mm_setzero_ps(); T] };
+        let mut sum = unsafe { _mm_setzero_ps() };
         for b in 0..blocks {
             ahead.advance(ROWS * size_of::<B>());
-            // SAFETY: the caller's: rows and tokens have `blocks` blocks.
+            // SAFETY: the caller's: rows and activations have `blocks` blocks.
             unsafe {
                 let p = four.rows.map(|row| row.add(b * size_of::<B>()));
-                let (dots, rests) = integers::<B, T>(p, acts, q, b);
-                let scale = halves(p, B::SCALE);
-                for t in 0..T {
-                    let a = *acts.scales.get_unchecked(t * blocks + b);
-                    let scale = _mm_mul_ps(scale, _mm_set1_ps(a));
-                    sums[t] = _mm_fmadd_ps(_mm_cvtepi32_ps(dots[t]), scale, sums[t]);
-                    if let Some(at) = B::MIN {
-                        let min = _mm_mul_ps(halves(p, at), _mm_set1_ps(-a));
-                        sums[t] = _mm_fmadd_ps(_mm_cvtepi32_ps(rests[t]), min, sums[t]);
-                    }
+                let (dots, rests) = integers::<B>(p, acts, q, b);
+                let a = *acts.scales.get_unchecked(b);
+                let scale = _mm_mul_ps(halves(p, B::SCALE), _mm_set1_ps(a));
+                sum = _mm_fmadd_ps(_mm_cvtepi32_ps(dots), scale, sum);
+                if let Some(at) = B::MIN {
+                    let min = _mm_mul_ps(halves(p, at), _mm_set1_ps(-a));
+                    sum = _mm_fmadd_ps(_mm_cvtepi32_ps(rests), min, sum);
                 }
             }
         }
-        for t in 0..T {
-            four.store(sums[t], t, out);
-        }
+        four.store(sum, out);
     }
 }
 
@@ -122,66 +112,56 @@ unsafe fn rows<B: Row256, const T: usize>(
 unsafe fn halves(p: [*const u8; ROWS], at: usize) -> __m128 {
     // SAFETY: the caller's.
     unsafe {
-        let mut x = 0;
+        let mut bits = [0; ROWS];
         for r in 0..ROWS {
-            x |= u64::from(p[r].add(at).cast::<u16>().read_unaligned()) << (16 * r);
+            bits[r] = p[r].add(at).cast::<u16>().read_unaligned();
         }
-        _mm_cvtph_ps(_mm_cvtsi64_si128(x as i64))
+        widened(bits)
     }
 }
 
-/// The integers of block `b` of four rows and `T` tokens: `s` (less the offset) and `m` of [`Row256`].
+/// The integers of block `b` of four rows: `s` (less the offset) and `m` of [`Row256`].
 #[inline(always)]
-unsafe fn integers<B: Row256, const T: usize>(
+unsafe fn integers<B: Row256>(
     p: [*const u8; ROWS],
     acts: &QuantActs<'_>,
     q: &[Sixteen],
     b: usize,
-) -> ([__m128i; T], [__m128i; T]) {
-    // SAFETY: the caller's: a block lies at each `p`, and each token has block `b`.
+) -> (__m128i, __m128i) {
+    // SAFETY: the caller's: a block lies at each `p`, and the activations have block `b`.
     unsafe {
         let zero = _mm512_setzero_si512();
-        let (mut dots, mut rests) = ([[zero; ROWS]; T], [[zero; ROWS]; T]);
+        let (mut dots, mut rests) = ([zero; ROWS], [zero; ROWS]);
+        let q = q.as_ptr().add(16 * b).cast::<__m512i>();
+        let sums = _mm256_loadu_si256(acts.sums.as_ptr().add(16 * b).cast());
         for r in 0..ROWS {
             let weights = B::weights(p[r]);
             let [scales, factors] = B::scales(p[r]);
             let factors = _mm256_cvtepi8_epi16(factors);
             let scales = in_order::<B>(scales);
-            for t in 0..T {
-                let q = q.as_ptr().add(t * acts.k / 16 + 16 * b).cast::<__m512i>();
-                let mut parts = [zero; 4];
+            let mut parts = [zero; 4];
+            for i in 0..4 {
+                parts[i] = _mm512_dpbusd_epi32(zero, weights[i], _mm512_load_si512(q.add(i)));
+            }
+            let rest = _mm512_zextsi256_si512(_mm256_madd_epi16(factors, sums));
+            let mut sum = zero;
+            if small::<B>() {
+                sum = _mm512_dpwssd_epi32(sum, _mm512_packs_epi32(parts[0], parts[1]), scales[0]);
+                sum = _mm512_dpwssd_epi32(sum, _mm512_packs_epi32(parts[2], parts[3]), scales[1]);
+            } else {
                 for i in 0..4 {
-                    parts[i] = _mm512_dpbusd_epi32(zero, weights[i], _mm512_load_si512(q.add(i)));
-                }
-                let sums = acts.sums.as_ptr().add(t * acts.k / 16 + 16 * b).cast();
-                let rest = _mm256_madd_epi16(factors, _mm256_loadu_si256(sums));
-                let rest = _mm512_zextsi256_si512(rest);
-                let mut sum = zero;
-                if small::<B>() {
-                    sum = _mm512_dpwssd_epi32(sum, _mm512_packs_epi32(parts[0], parts[1]), scales[0]);
-                    sum = _mm512_dpwssd_epi32(sum, _mm512_packs_epi32(parts[2], parts[3]), scales[1]);
-                } else {
-                    for i in 0..4 {
-                        sum = _mm512_add_epi32(sum, _mm512_mullo_epi32(parts[i], scales[i]));
-                    }
-                }
-                dots[t][r] = sum;
-                if B::MIN.is_none() {
-                    dots[t][r] =
-                        _mm512_sub_epi32(dots[t][r], _mm512_sll_epi32(rest, _mm_cvtsi32_si128(B::SHIFT)));
-                } else {
-                    rests[t][r] = rest;
+                    sum = _mm512_add_epi32(sum, _mm512_mullo_epi32(parts[i], scales[i]));
                 }
             }
-        }
-        let (mut s, mut m) = ([_mm_setzero_si128(); T], [_mm_setzero_si128(); T]);
-        for t in 0..T {
-            s[t] = all(dots[t]);
-            if B::MIN.is_some() {
-                m[t] = all(rests[t]);
+            if B::MIN.is_none() {
+                sum = _mm512_sub_epi32(sum, _mm512_sll_epi32(rest, _mm_cvtsi32_si128(B::SHIFT)));
+            } else {
+                rests[r] = rest;
             }
+            dots[r] = sum;
         }
-        (s, m)
+        let m = if B::MIN.is_some() { all(rests) } else { _mm_setzero_si128() };
+        (all(dots), m)
     }
 }
 
@@ -192,7 +172,7 @@ const fn small<B: Row256>() -> bool {
 
 /// The sums of all lanes of four registers.
 #[inline(always)]
-unsafe fn all(x: [__m512i; ROWS]) -> __m128i {
+pub(super) unsafe fn all(x: [__m512i; ROWS]) -> __m128i {
     // SAFETY: only needs the instructions.
     unsafe {
         let x = across(x);

@@ -2,7 +2,7 @@
 
 use std::arch::x86_64::*;
 
-use super::{Ahead, Four, ROWS, TOKENS, across_small};
+use super::{Ahead, Four, ROWS, across_small};
 use crate::kernels::scratch::Scratch;
 use crate::quant::*;
 use crate::tensor::{Acts, QMatRef, QuantActs, Stripe};
@@ -34,7 +34,7 @@ pub(in crate::kernels::avx512_vnni) trait Row32: Block {
 /// The first and the last bytes of four blocks of a row, see [`second`].
 type Ends = [__m512i; 2];
 
-/// `out[t][r] = dot(w row r, acts t)` for at most [`TOKENS`] tokens.
+/// `out[0][r] = dot(w row r, acts)` for one token.
 ///
 /// # Safety
 /// - runs inside a function of the tier; `w` holds blocks of type `B`.
@@ -47,17 +47,12 @@ pub(in crate::kernels::avx512_vnni) unsafe fn matmul<B: Row32>(
 ) {
     let acts = acts.quantised();
     assert_eq!(w.row_bytes(), acts.k / 32 * size_of::<B>());
+    assert_eq!(acts.n, 1);
     // SAFETY: the caller's.
-    unsafe {
-        match acts.n {
-            0 => {}
-            1 => rows::<B, 1>(&w, acts, out, scratch),
-            _ => rows::<B, TOKENS>(&w, acts, out, scratch),
-        }
-    }
+    unsafe { rows::<B>(&w, acts, out, scratch) }
 }
 
-/// The activations of one token that meet four blocks, as the products want them.
+/// The activations that meet four blocks, as the products want them.
 #[derive(Clone, Copy)]
 #[repr(C, align(64))]
 struct Group {
@@ -69,18 +64,17 @@ struct Group {
     scale: [[f32; ROWS]; BLOCKS],
 }
 
-/// `[T][groups]`; blocks that are not there are zero.
+/// `[groups]`; blocks that are not there are zero.
 fn prepare<'s, B: Row32>(acts: &QuantActs<'_>, scratch: &'s mut Scratch) -> &'s [Group] {
     let blocks = acts.k / 32;
     let groups = blocks.div_ceil(BLOCKS);
-    let lines = &mut scratch.lines()[..acts.n * groups * size_of::<Group>() / 64];
+    let lines = &mut scratch.lines()[..groups * size_of::<Group>() / 64];
     // SAFETY: lines are plain initialised bytes, aligned enough; any bits are a valid group.
-    let all = unsafe { std::slice::from_raw_parts_mut(lines.as_mut_ptr().cast::<Group>(), acts.n * groups) };
-    for i in 0..all.len() * BLOCKS {
-        let (t, b) = (i / (groups * BLOCKS), i % (groups * BLOCKS));
-        let (group, at) = (&mut all[i / BLOCKS], i % BLOCKS);
+    let all = unsafe { std::slice::from_raw_parts_mut(lines.as_mut_ptr().cast::<Group>(), groups) };
+    for b in 0..groups * BLOCKS {
+        let (group, at) = (&mut all[b / BLOCKS], b % BLOCKS);
         let (q, sum, scale) = if b < blocks {
-            let block = acts.block(t, b);
+            let block = acts.block(0, b);
             (block.qs, block.sums[0], block.scale)
         } else {
             (&[0; 32][..], 0, 0.0)
@@ -96,31 +90,22 @@ fn prepare<'s, B: Row32>(acts: &QuantActs<'_>, scratch: &'s mut Scratch) -> &'s 
 }
 
 #[inline(always)]
-unsafe fn rows<B: Row32, const T: usize>(
-    w: &QMatRef<'_>,
-    acts: &QuantActs<'_>,
-    out: &mut Stripe<'_>,
-    scratch: &mut Scratch,
-) {
-    let acts_by_group = prepare::<B>(acts, scratch);
+unsafe fn rows<B: Row32>(w: &QMatRef<'_>, acts: &QuantActs<'_>, out: &mut Stripe<'_>, scratch: &mut Scratch) {
     let (groups, rest) = (acts.k / 32 / BLOCKS, acts.k / 32 % BLOCKS);
-    let tokens: [&[Group]; T] =
-        std::array::from_fn(|t| &acts_by_group[t * (groups + usize::from(rest > 0))..]);
+    let acts = prepare::<B>(acts, scratch);
     let mut ahead = Ahead::onward(w, ROWS);
-    let mut parts = [Terms::NONE; T];
+    let mut terms = Terms::NONE;
     for first in (0..w.rows()).step_by(ROWS) {
         let four = Four::new(w, first);
         // SAFETY: the caller's; rows have `groups` times four blocks and then `rest`.
         unsafe {
-            let mut sums = [_mm_setzero_ps(); T];
-            for g in 0..groups {
+            let mut sum = _mm_setzero_ps();
+            for (g, acts) in acts.iter().take(groups).enumerate() {
                 ahead.advance(ROWS * BLOCKS * size_of::<B>());
                 let at = g * BLOCKS * size_of::<B>();
                 let p = four.rows.map(|row| row.add(at));
-                terms::<B, T>(p, &tokens, g, &mut parts);
-                for t in 0..T {
-                    sums[t] = parts[t].add::<B>(sums[t], &tokens[t][g], BLOCKS);
-                }
+                terms.multiply::<B>(p, acts);
+                sum = terms.add::<B>(sum, acts, BLOCKS);
             }
             if rest > 0 {
                 let at = groups * BLOCKS * size_of::<B>();
@@ -131,19 +116,15 @@ unsafe fn rows<B: Row32, const T: usize>(
                     let rest = std::slice::from_raw_parts(row.add(at), rest * size_of::<B>());
                     last[..rest.len()].copy_from_slice(rest);
                 }
-                terms::<B, T>(last.each_ref().map(|last| last.as_ptr()), &tokens, groups, &mut parts);
-                for t in 0..T {
-                    sums[t] = parts[t].add::<B>(sums[t], &tokens[t][groups], rest);
-                }
+                terms.multiply::<B>(last.each_ref().map(|last| last.as_ptr()), &acts[groups]);
+                sum = terms.add::<B>(sum, &acts[groups], rest);
             }
-            for t in 0..T {
-                four.store(sums[t], t, out);
-            }
+            four.store(sum, out);
         }
     }
 }
 
-/// What four blocks of four rows add to one token's sums: `[block][row]`.
+/// What four blocks of four rows add to the sums: `[block][row]`.
 ///
 /// In memory, not in a register: taking registers apart needs the same units as the permutations before, and they are
 /// what these products wait for.
@@ -175,51 +156,41 @@ impl Terms {
             acc
         }
     }
-}
 
-/// The terms of `T` tokens for the four blocks at each `p`, which are group `g` of the rows.
-#[inline(always)]
-unsafe fn terms<B: Row32, const T: usize>(
-    p: [*const u8; ROWS],
-    tokens: &[&[Group]; T],
-    g: usize,
-    terms: &mut [Terms; T],
-) {
-    // SAFETY: the caller's: four blocks lie at each `p`, and each token has group `g`.
-    unsafe {
-        let at = _mm512_loadu_si512(const { &scale_places(size_of::<B>()) }.as_ptr().cast());
-        let mut dots = [[_mm512_setzero_si512(); ROWS]; T];
-        let mut words = _mm512_setzero_si512();
-        for r in 0..ROWS {
-            let last = _mm512_loadu_si512(p[r].add(const { second(size_of::<B>()) }).cast());
-            let ends = [_mm512_loadu_si512(p[r].cast()), last];
-            let own = _mm512_maskz_permutex2var_epi16(0x1111_1111 << r, ends[0], at, ends[1]);
-            words = _mm512_or_si512(words, own);
-            let [low, high] = B::weights(p[r], ends);
-            for t in 0..T {
-                let q = tokens[t].get_unchecked(g).q.as_ptr().cast::<__m512i>();
+    /// Makes them the terms of the four blocks at each `p`.
+    #[inline(always)]
+    unsafe fn multiply<B: Row32>(&mut self, p: [*const u8; ROWS], acts: &Group) {
+        // SAFETY: the caller's: four blocks lie at each `p`.
+        unsafe {
+            let at = _mm512_loadu_si512(const { &scale_places(size_of::<B>()) }.as_ptr().cast());
+            let mut dots = [_mm512_setzero_si512(); ROWS];
+            let mut words = _mm512_setzero_si512();
+            for r in 0..ROWS {
+                let last = _mm512_loadu_si512(p[r].add(const { second(size_of::<B>()) }).cast());
+                let ends = [_mm512_loadu_si512(p[r].cast()), last];
+                let own = _mm512_maskz_permutex2var_epi16(0x1111_1111 << r, ends[0], at, ends[1]);
+                words = _mm512_or_si512(words, own);
+                let [low, high] = B::weights(p[r], ends);
+                let q = acts.q.as_ptr().cast::<__m512i>();
                 let dot = _mm512_dpbusd_epi32(_mm512_setzero_si512(), low, _mm512_load_si512(q));
-                dots[t][r] = _mm512_dpbusd_epi32(dot, high, _mm512_load_si512(q.add(1)));
+                dots[r] = _mm512_dpbusd_epi32(dot, high, _mm512_load_si512(q.add(1)));
             }
-        }
-        let scale = _mm512_cvtph_ps(_mm512_castsi512_si256(words));
-        for t in 0..T {
-            let acts = tokens[t].get_unchecked(g);
             // Eight products a lane.
             let mut sum = match B::MAX {
-                15 => across_small::<{ 8 * 15 * 127 }>(dots[t]),
-                31 => across_small::<{ 8 * 31 * 127 }>(dots[t]),
-                _ => across_small::<{ u32::MAX }>(dots[t]),
+                15 => across_small::<{ 8 * 15 * 127 }>(dots),
+                31 => across_small::<{ 8 * 31 * 127 }>(dots),
+                _ => across_small::<{ u32::MAX }>(dots),
             };
             if !B::MIN {
                 sum = _mm512_add_epi32(sum, _mm512_load_si512(acts.side.as_ptr().cast()));
             }
+            let scale = _mm512_cvtph_ps(_mm512_castsi512_si256(words));
             let scale = _mm512_mul_ps(scale, _mm512_load_ps(acts.scale.as_ptr().cast()));
-            _mm512_store_ps(terms[t].dots.as_mut_ptr().cast(), _mm512_cvtepi32_ps(sum));
-            _mm512_store_ps(terms[t].scale.as_mut_ptr().cast(), scale);
+            _mm512_store_ps(self.dots.as_mut_ptr().cast(), _mm512_cvtepi32_ps(sum));
+            _mm512_store_ps(self.scale.as_mut_ptr().cast(), scale);
             if B::MIN {
                 let min = _mm512_cvtph_ps(_mm512_extracti64x4_epi64::<1>(words));
-                _mm512_store_ps(terms[t].min.as_mut_ptr().cast(), min);
+                _mm512_store_ps(self.min.as_mut_ptr().cast(), min);
             }
         }
     }

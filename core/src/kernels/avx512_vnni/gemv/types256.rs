@@ -270,9 +270,18 @@ impl Row256 for BlockIQ4XS {
 
     #[inline(always)]
     unsafe fn scales(p: *const u8) -> [__m128i; 2] {
-        // SAFETY: inside the block, which is plain bytes.
-        let scales = unsafe { (*p.cast::<Self>()).sub_scales() };
-        // SAFETY: only needs the instructions.
-        unsafe { [doubled(u64::from_le_bytes(scales.map(|s| s as u8))); 2] }
+        // SAFETY: inside the block. See `BlockIQ4XS::sub_scales`.
+        unsafe {
+            let word = |at: usize| p.add(at).cast::<u32>().read_unaligned();
+            let (mut low, mut high) = (u64::from(word(4)), u64::from(word(0) >> 16));
+            // Eight nibbles to a byte each, and eight pairs of bits.
+            low = (low | low << 16) & 0x0000_ffff_0000_ffff;
+            low = (low | low << 8) & 0x00ff_00ff_00ff_00ff;
+            low = (low | low << 4) & 0x0f0f_0f0f_0f0f_0f0f;
+            high = (high | high << 24) & 0x0000_00ff_0000_00ff;
+            high = (high | high << 12) & 0x000f_000f_000f_000f;
+            high = (high | high << 6) & 0x0303_0303_0303_0303;
+            [_mm_sub_epi8(doubled(low | high << 4), _mm_set1_epi8(32)); 2]
+        }
     }
 }

@@ -5,19 +5,24 @@
 //!    lanes, so nothing is added across lanes), then the soft cap if there is one;
 //! 2. `max` over the visible scores (NaN is left out here, and comes back through the sum);
 //! 3. `e_p = exp(score - max)`; their sum in sixteen lanes, position `p` in lane `p % 16`, and the tree;
-//! 4. accumulator element `d` = fused multiply-adds of `e_p * value[p][d]` over the visible positions in order.
+//! 4. accumulator element `d` = fused multiply-adds of `e_p * value[p][d]` over the visible positions in order; in
+//!    another order where values are part of the keys: [`in_keys`].
 //!
 //! Few queries read keys and values as they are stored. Many share them widened to f32, as many positions at a time
-//! as scratch memory holds.
+//! as scratch memory holds. Keys and values that are bytes have steps 1 and 4 of their own: [`bytes`].
 
+pub(crate) mod bytes;
+mod in_keys;
 mod scores;
 mod values;
 
 use std::ptr::null;
 
+use self::in_keys::values_in_keys;
 use self::scores::score_span;
 use self::values::value_span;
 use super::exp::{exp, tanh};
+use crate::kernels::scratch::{Line, typed};
 use crate::kernels::vector::F32x16;
 use crate::kernels::{ATTN_CHUNK, ATTN_LANES, AttnChunk, AttnState, KvRows, Scratch};
 
@@ -35,9 +40,9 @@ pub(crate) struct Block<'a> {
     q: &'a [f32],                        // [n, head_dim]
     visible: &'a [(u32, u32)],           // [n]
     positions: (usize, usize),           // what any of them sees
-    wide: &'a mut [f32],                 // keys or values widened
+    memory: &'a mut [Line],              // for what a step likes
     scores: &'a mut [[f32; ATTN_CHUNK]], // [QUERIES], the first n in use
-    acc: &'a mut [f32],                  // [n, head_dim]
+    acc: &'a mut [f32],                  // [n, value_dim]
     max: &'a mut [f32],                  // [n]
     sum: &'a mut [f32],                  // [n]
 }
@@ -45,12 +50,13 @@ pub(crate) struct Block<'a> {
 impl Block<'_> {
     /// Whether widening pays, and there is room (there is for all but absurd heads).
     fn widens(&self) -> bool {
-        self.visible.len() > 2 * TILE && self.wide.len() >= SPAN * self.chunk.head_dim
+        let dim = self.chunk.head_dim.max(self.chunk.value_dim);
+        self.visible.len() > 2 * TILE && self.memory.len() * 16 >= SPAN * dim
     }
 }
 
 /// An element of a cache.
-pub(super) trait Element: Copy {
+pub(super) trait Element: Copy + Default {
     /// Whether it comes from a cache that is larger than the processor's.
     const FROM_MEMORY: bool;
     /// Sixteen of them as `f32`.
@@ -98,6 +104,10 @@ pub(crate) struct Steps {
     pub(crate) scores: Step,
     pub(crate) softmax: Step,
     pub(crate) values: Step,
+    /// `scores` of keys that are bytes.
+    pub(crate) byte_scores: Step,
+    /// `values` that are bytes.
+    pub(crate) byte_values: Step,
 }
 
 /// Attention over one chunk, from nothing. The shapes were checked by the caller.
@@ -111,9 +121,13 @@ pub(crate) unsafe fn attn_chunk(
     scratch: &mut Scratch,
     steps: &Steps,
 ) {
-    let hd = chunk.head_dim;
-    let (scores, wide) = scratch.f32s().split_at_mut(QUERIES * ATTN_CHUNK);
-    let (scores, _) = scores.as_chunks_mut::<ATTN_CHUNK>();
+    let (hd, vd) = (chunk.head_dim, chunk.value_dim);
+    let (scores, memory) = scratch.lines().split_at_mut(QUERIES * ATTN_CHUNK / 16);
+    let (scores, _) = typed::<f32>(scores).as_chunks_mut::<ATTN_CHUNK>();
+    let (score, value) = match chunk.k {
+        KvRows::Q8 { .. } => (steps.byte_scores, steps.byte_values),
+        _ => (steps.scores, steps.values),
+    };
     let mut first = 0;
     while first < chunk.visible.len() {
         let n = QUERIES.min(chunk.visible.len() - first);
@@ -123,17 +137,17 @@ pub(crate) unsafe fn attn_chunk(
             q: &chunk.q[first * hd..(first + n) * hd],
             visible,
             positions: union(visible),
-            wide,
+            memory,
             scores,
-            acc: &mut state.acc[first * hd..(first + n) * hd],
+            acc: &mut state.acc[first * vd..(first + n) * vd],
             max: &mut state.max[first..first + n],
             sum: &mut state.sum[first..first + n],
         };
         // SAFETY: as the caller promised.
         unsafe {
-            (steps.scores)(&mut block);
+            score(&mut block);
             (steps.softmax)(&mut block);
-            (steps.values)(&mut block);
+            value(&mut block);
         }
         first += n;
     }
@@ -144,22 +158,23 @@ pub(crate) unsafe fn attn_chunk(
 pub(crate) fn scores<V: F32x16>(block: &mut Block<'_>) {
     let row = block.chunk.head_dim * ATTN_LANES;
     let (mut at, end) = (block.positions.0 / ATTN_LANES, block.positions.1.div_ceil(ATTN_LANES));
-    let step = if block.widens() { block.wide.len() / row } else { ATTN_CHUNK / ATTN_LANES };
+    let step = if block.widens() { block.memory.len() * 16 / row } else { ATTN_CHUNK / ATTN_LANES };
     while at < end {
         let blocks = step.min(end - at);
         let (part, widens) = (at * row..(at + blocks) * row, block.widens());
-        let Block { chunk, q, visible, wide, scores, .. } = block;
+        let Block { chunk, q, visible, memory, scores, .. } = block;
         match chunk.k {
             KvRows::F16(k) if widens => {
-                let wide = &mut wide[..part.len()];
+                let wide = &mut typed(memory)[..part.len()];
                 widen::<V>(&k[part], wide);
                 score_span::<V, f32>(q, visible, wide, null(), (at, blocks), scores);
             }
             KvRows::F16(k) => {
-                let values = ahead(chunk.v, part.start);
+                let values = chunk.v.map_or(null(), |v| ahead(v, part.start));
                 score_span::<V, u16>(q, visible, &k[part], values, (at, blocks), scores);
             }
             KvRows::F32(k) => score_span::<V, f32>(q, visible, &k[part], null(), (at, blocks), scores),
+            KvRows::Q8 { .. } => return,
         }
         at += blocks;
     }
@@ -177,23 +192,32 @@ pub(crate) fn softmax<V: F32x16>(block: &mut Block<'_>) {
 #[inline(always)]
 pub(crate) fn values<V: F32x16>(block: &mut Block<'_>) {
     block.acc.fill(0.0);
-    let hd = block.chunk.head_dim;
+    let Some(values) = block.chunk.v else {
+        let Block { chunk, visible, scores, acc, .. } = block;
+        return match chunk.k {
+            KvRows::F16(k) => values_in_keys::<V, u16>(acc, visible, k, chunk.head_dim, scores),
+            KvRows::F32(k) => values_in_keys::<V, f32>(acc, visible, k, chunk.head_dim, scores),
+            KvRows::Q8 { .. } => {}
+        };
+    };
+    let hd = block.chunk.value_dim;
     let (mut p, end) = block.positions;
     while p < end {
         // Spans end at multiples, so that queries see whole ones.
         let next = (p / SPAN + 1) * SPAN;
         let len = next.min(end) - p;
         let (part, widens) = (p * hd..(p + len) * hd, block.widens());
-        let Block { chunk, visible, wide, scores, acc, .. } = block;
-        let next = ahead(chunk.next.unwrap_or(chunk.v), p * hd);
-        match chunk.v {
+        let Block { chunk, visible, memory, scores, acc, .. } = block;
+        let next = ahead(chunk.next.unwrap_or(values), p * hd);
+        match values {
             KvRows::F16(v) if widens => {
-                let wide = &mut wide[..part.len()];
+                let wide = &mut typed(memory)[..part.len()];
                 widen::<V>(&v[part], wide);
                 value_span::<V, f32>(acc, visible, wide, null(), (p, len), scores);
             }
             KvRows::F16(v) => value_span::<V, u16>(acc, visible, &v[part], next, (p, len), scores),
             KvRows::F32(v) => value_span::<V, f32>(acc, visible, &v[part], null(), (p, len), scores),
+            KvRows::Q8 { .. } => return,
         }
         p += len;
     }
@@ -204,7 +228,7 @@ pub(crate) fn values<V: F32x16>(block: &mut Block<'_>) {
 fn ahead(rows: KvRows<'_>, at: usize) -> *const u16 {
     match rows {
         KvRows::F16(x) => x.as_ptr().wrapping_add(at),
-        KvRows::F32(_) => null(),
+        _ => null(),
     }
 }
 

@@ -6,6 +6,7 @@ import android.content.ComponentCallbacks2
 import android.content.Context
 import android.content.res.AssetFileDescriptor
 import android.content.res.Configuration
+import android.graphics.Bitmap
 import android.os.Build
 import android.os.ParcelFileDescriptor
 import android.os.PowerManager
@@ -29,6 +30,21 @@ public suspend fun Model.Companion.loadAsset(asset: AssetFileDescriptor, options
 @JvmOverloads
 public fun Model.Companion.open(file: ParcelFileDescriptor, options: ModelOptions = ModelOptions()): Model =
     file.use { open(it.fd, 0, it.statSize, options) }
+
+/**
+ * A picture of [bitmap], whose pixels must be readable: not of the configuration `HARDWARE` (`copy` makes another). Decode
+ * files with `ImageDecoder`, which turns pictures upright as their camera says; `BitmapFactory` does not.
+ */
+@JvmOverloads
+public fun Vision.picture(bitmap: Bitmap, panAndScan: PanAndScan? = null): Picture {
+    val pixels = IntArray(bitmap.width * bitmap.height)
+    bitmap.getPixels(pixels, 0, bitmap.width, 0, 0, bitmap.width, bitmap.height)
+    return picture(bitmap.width, bitmap.height, pixels, panAndScan)
+}
+
+/** The model's eyes in a file of the app's package, as for [openAsset]. Closes [asset]. */
+public fun Model.openVision(asset: AssetFileDescriptor): Vision =
+    asset.use { openVision(it.parcelFileDescriptor.fd, it.startOffset, it.length) }
 
 /**
  * Hands what Android says about memory and heat on to the model, until the result is closed: `onTrimMemory` levels, and

@@ -14,6 +14,32 @@ public class Model private constructor(handle: Long) : AutoCloseable {
     public fun newSession(options: SessionOptions = SessionOptions()): Session =
         Session(Native.sessionNew(handle.value(), options.context ?: -1, options.batch ?: -1, options.kvType.ordinal))
 
+    /** Starts an embedder: texts to vectors. */
+    @JvmOverloads
+    public fun newEmbedder(options: EmbedOptions = EmbedOptions()): Embedder {
+        val dimensions = options.dimensions ?: -1
+        require(options.dimensions == null || dimensions > 0) { "there cannot be $dimensions dimensions" }
+        return Embedder(
+            Native.embedderNew(
+                handle.value(), options.pooling?.ordinal ?: -1, options.normalize, dimensions, options.truncate,
+            ),
+        )
+    }
+
+    /** Starts a moderator; with [anyModel] also of a model that does not say that it is a classifier of this kind. */
+    @JvmOverloads
+    public fun newModerator(anyModel: Boolean = false): Moderator = Moderator(Native.moderatorNew(handle.value(), anyModel))
+
+    /** Opens the model's eyes: the vision tower in the file at [path] ("mmproj"), or in the folder of a model that sees. */
+    public fun openVision(path: String): Vision = Vision(Native.visionPath(handle.value(), path.utf8()))
+
+    /** The same from [length] bytes from [offset] of an open file; the descriptor must be open during the call. */
+    public fun openVision(fd: Int, offset: Long, length: Long): Vision =
+        Vision(Native.visionDescriptor(handle.value(), fd, offset, length))
+
+    /** The same from a file in memory, which is copied. */
+    public fun openVision(bytes: ByteArray): Vision = Vision(Native.visionBytes(handle.value(), bytes))
+
     /** What a session with these options will take, before anything is allocated. */
     @JvmOverloads
     public fun fit(options: SessionOptions = SessionOptions()): Fit =
@@ -46,7 +72,7 @@ public class Model private constructor(handle: Long) : AutoCloseable {
     @JvmOverloads
     public fun render(messages: List<Message>, options: RenderOptions = RenderOptions()): String {
         val chat = ChatArrays(messages, options)
-        return Native.render(handle.value(), chat.messages, options.addGenerationPrompt, chat.json, chat.now)
+        return Native.render(handle.value(), chat.messages, chat.shown, options.addGenerationPrompt, chat.json, chat.now)
             .toString(Charsets.UTF_8)
     }
 
@@ -54,7 +80,7 @@ public class Model private constructor(handle: Long) : AutoCloseable {
     @JvmOverloads
     public fun conversation(messages: List<Message>, options: RenderOptions = RenderOptions()): IntArray {
         val chat = ChatArrays(messages, options)
-        return Native.conversation(handle.value(), chat.messages, options.addGenerationPrompt, chat.json, chat.now)
+        return Native.conversation(handle.value(), chat.messages, chat.shown, options.addGenerationPrompt, chat.json, chat.now)
     }
 
     /**
@@ -78,7 +104,7 @@ public class Model private constructor(handle: Long) : AutoCloseable {
         @JvmOverloads
         public fun open(path: String, options: ModelOptions = ModelOptions()): Model = Model(
             Native.openPath(
-                path.utf8(), threads(options), options.kernels?.utf8(), options.logLevel.ordinal, options.log,
+                path.utf8(), threads(options), options.kernels?.utf8(), options.experts.ordinal, options.logLevel.ordinal, options.log,
             ),
         )
 
@@ -90,7 +116,7 @@ public class Model private constructor(handle: Long) : AutoCloseable {
         @JvmOverloads
         public fun open(fd: Int, offset: Long, length: Long, options: ModelOptions = ModelOptions()): Model = Model(
             Native.openDescriptor(
-                fd, offset, length, threads(options), options.kernels?.utf8(), options.logLevel.ordinal, options.log,
+                fd, offset, length, threads(options), options.kernels?.utf8(), options.experts.ordinal, options.logLevel.ordinal, options.log,
             ),
         )
 
@@ -98,7 +124,7 @@ public class Model private constructor(handle: Long) : AutoCloseable {
         @JvmStatic
         @JvmOverloads
         public fun open(bytes: ByteArray, options: ModelOptions = ModelOptions()): Model = Model(
-            Native.openBytes(bytes, threads(options), options.kernels?.utf8(), options.logLevel.ordinal, options.log),
+            Native.openBytes(bytes, threads(options), options.kernels?.utf8(), options.experts.ordinal, options.logLevel.ordinal, options.log),
         )
 
         private fun threads(options: ModelOptions): Int {
@@ -128,10 +154,17 @@ public data class ModelInfo(
     val hasChatTemplate: Boolean,
     val beginToken: Int?,
     val endToken: Int?,
+    /** Whether it generates text; if not, it only embeds. */
+    val generates: Boolean,
+    /** How it was trained to embed texts, if its file says so. */
+    val pooling: Pooling?,
+    /** Whether it was trained to fill in the middle. */
+    val fillsIn: Boolean,
 ) {
     internal constructor(s: Array<String>, n: LongArray) : this(
         s[0], s[1], n[0].toInt(), n[1].toInt(), n[2].toInt(), n[3].toInt(), n[4], n[5], s[2], n[6].toInt(), n[7].toInt(),
-        n[8] != 0L, token(n[9]), token(n[10]),
+        n[8] != 0L, token(n[9]), token(n[10]), n[11] != 0L, token(n[12])?.let { Pooling.entries[it] },
+        n[13] != 0L,
     )
 
     private companion object {

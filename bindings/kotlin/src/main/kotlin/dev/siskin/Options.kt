@@ -1,12 +1,22 @@
 package dev.siskin
 
-/** How a model is run. [threads]: by default one per fast core. [kernels]: by default the fastest of the processor. */
+/**
+ * How a model is run. [threads]: by default one per fast core. [kernels]: by default the fastest of the processor.
+ * [experts]: how those of a model that has some come into memory.
+ */
 public data class ModelOptions @JvmOverloads constructor(
     val threads: Int? = null,
     val log: LogSink? = null,
     val logLevel: LogLevel = LogLevel.INFO,
     val kernels: String? = null,
+    val experts: Experts = Experts.AUTO,
 )
+
+/**
+ * How experts come into memory: [MAP] like everything else; [STREAM] one by one, the system being told which come next;
+ * [AUTO] as [STREAM] if the file is larger than the memory that is left.
+ */
+public enum class Experts { AUTO, MAP, STREAM }
 
 /** Where messages of the library go. It is called on whatever thread has something to say; what it throws is dropped. */
 public fun interface LogSink {
@@ -23,8 +33,8 @@ public data class SessionOptions @JvmOverloads constructor(
     val kvType: KvType = KvType.F16,
 )
 
-/** How keys and values are stored. */
-public enum class KvType { F16, F32 }
+/** How keys and values are stored: as floats, or in 8 bits, with about half the memory and slightly different answers. */
+public enum class KvType { F16, F32, Q8 }
 
 /** What a session takes: sizes in tokens, memory in bytes. */
 public data class Fit(

@@ -1,10 +1,19 @@
 package dev.siskin
 
-/** One message of a conversation. [fields]: further ones that templates read, as a JSON object. */
-public data class Message @JvmOverloads constructor(val role: String, val content: String, val fields: String? = null) {
+/**
+ * One message of a conversation. [fields]: further ones that templates read, as a JSON object. [pictures]: what it shows,
+ * where [content] has `<start_of_image>` for each, else before it.
+ */
+public data class Message @JvmOverloads constructor(
+    val role: String,
+    val content: String,
+    val fields: String? = null,
+    val pictures: List<Picture> = emptyList(),
+) {
     public companion object {
         @JvmStatic public fun system(text: String): Message = Message("system", text)
         @JvmStatic public fun user(text: String): Message = Message("user", text)
+        @JvmStatic public fun user(text: String, pictures: List<Picture>): Message = Message("user", text, null, pictures)
         @JvmStatic public fun assistant(text: String): Message = Message("assistant", text)
     }
 }
@@ -26,8 +35,15 @@ public sealed interface Prompt {
     /** These tokens, behind what the session holds. */
     public class Tokens(public val ids: IntArray) : Prompt
 
-    /** This text, behind what the session holds. Special tokens in it are text, unless [parseSpecial]; not for text from users. */
-    public class Text @JvmOverloads constructor(public val text: String, public val parseSpecial: Boolean = false) : Prompt
+    /**
+     * This text, behind what the session holds. Special tokens in it are text, unless [parseSpecial]; not for text from
+     * users. [pictures] stand where it has `<start_of_image>` for each, if [parseSpecial], else before it.
+     */
+    public class Text @JvmOverloads constructor(
+        public val text: String,
+        public val parseSpecial: Boolean = false,
+        public val pictures: List<Picture> = emptyList(),
+    ) : Prompt
 
     /**
      * A whole conversation, by the model's template. What the session holds of it already is not computed again; the rest
@@ -47,6 +63,10 @@ internal class ChatArrays(messages: List<Message>, options: RenderOptions) {
     val messages: Array<ByteArray?> = arrayOfNulls(3 * messages.size)
     val json: Array<ByteArray?> = arrayOf(options.tools?.utf8(), options.variables?.utf8())
     val now: Long = options.now ?: Long.MIN_VALUE
+    val pictures: LongArray = messages.flatMap { it.pictures }.handles()
+
+    /** For each picture the number of its message. */
+    val shown: IntArray = messages.flatMapIndexed { i, message -> message.pictures.map { i } }.toIntArray()
 
     init {
         messages.forEachIndexed { i, message ->
@@ -56,3 +76,5 @@ internal class ChatArrays(messages: List<Message>, options: RenderOptions) {
         }
     }
 }
+
+internal fun List<Picture>.handles(): LongArray = LongArray(size) { this[it].value() }

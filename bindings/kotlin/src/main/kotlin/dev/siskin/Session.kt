@@ -37,17 +37,30 @@ public class Session internal constructor(handle: Long) : AutoCloseable {
             when (prompt) {
                 is Prompt.Tokens -> Native.jobTokens(session, prompt.ids, o.counts, o.reals, o.stop, o.bias, o.values)
                 is Prompt.Text -> Native.jobText(
-                    session, prompt.text.utf8(), prompt.parseSpecial, o.counts, o.reals, o.stop, o.bias, o.values,
+                    session, prompt.text.utf8(), prompt.parseSpecial, prompt.pictures.handles(), o.counts, o.reals, o.stop, o.bias, o.values,
                 )
                 is Prompt.Chat -> {
                     val chat = ChatArrays(prompt.messages, prompt.options)
                     Native.jobMessages(
-                        session, chat.messages, prompt.options.addGenerationPrompt, chat.json, chat.now,
+                        session, chat.messages, chat.pictures, chat.shown, prompt.options.addGenerationPrompt, chat.json, chat.now,
                         o.counts, o.reals, o.stop, o.bias, o.values,
                     )
                 }
             },
         )
+    }
+
+    /**
+     * Prepares what goes between the prefix and the suffix of [request]. The session is that text's from then on: what it
+     * holds of the prompt already is not computed again, the rest is forgotten. If there is more text than room, its far
+     * ends are cut.
+     */
+    @JvmOverloads
+    public fun fim(request: FimRequest, options: GenerateOptions = GenerateOptions()): FimJob {
+        val o = GenerateArrays(options)
+        val cut = LongArray(3)
+        val job = Native.jobFim(handle.value(), request.texts(), cut, o.counts, o.reals, o.stop, o.bias, o.values)
+        return FimJob(Job(job), FimCut(cut[0], cut[1], cut[2]))
     }
 
     /** Lets go of the session, at once; a job that runs is cancelled and ends by itself. Closing twice does nothing. */

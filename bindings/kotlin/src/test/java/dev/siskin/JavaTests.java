@@ -58,9 +58,9 @@ final class JavaTests {
         });
         test("every native method refuses what is no handle, and null", JavaTests::abuse);
         test("a buffer that is not direct, too small or absent", () -> {
-            long m = Native.openPath(path.getBytes(), -1, null, 0, null);
+            long m = Native.openPath(path.getBytes(), -1, null, 0, 0, null);
             long s = Native.sessionNew(m, -1, -1, 0);
-            long j = Native.jobText(s, "hi".getBytes(), false, new long[] {5, 40, 64, 0, 1, 0, 0},
+            long j = Native.jobText(s, "hi".getBytes(), false, new long[0], new long[] {5, 40, 64, 0, 1, 0, 0},
                     new float[] {0, 1, 0, 1, 1, 0, 0}, new byte[0][], new int[0], new float[0]);
             for (ByteBuffer bad : new ByteBuffer[] {null, ByteBuffer.allocate(4096), ByteBuffer.allocateDirect(16)}) {
                 try {
@@ -89,7 +89,7 @@ final class JavaTests {
         });
         test("text that is not UTF-8 is refused", () -> {
             try {
-                Native.openPath(new byte[] {'a', (byte) 0xFF}, -1, null, 0, null);
+                Native.openPath(new byte[] {'a', (byte) 0xFF}, -1, null, 0, 0, null);
                 throw new AssertionError("taken");
             } catch (SiskinException e) {
                 same(ErrorKind.ARGUMENT, e.getKind());

@@ -63,6 +63,21 @@ fun streamTests(t: Harness) {
             same(512, model.fit(SessionOptions(context = 512)).context)
         }
     }
+    t.test("texts become vectors") {
+        Model.open(scriptPath).use { model ->
+            same(ErrorKind.UNSUPPORTED, throws<SiskinException> { model.newEmbedder() }.kind, "the file does not say how")
+            val embedder = model.newEmbedder(EmbedOptions(Pooling.LAST))
+            embedder.cancel() // nothing runs
+            val vector = embedder.embed("hello")
+            same(128, embedder.dimensions)
+            same(List(128) { if (it == 14) 1f else 0f }, vector.toList(), "the last token's axis")
+            same(15, model.newEmbedder(EmbedOptions(Pooling.MEAN, dimensions = 15)).use { it.embed("x") }.size)
+            same(ErrorKind.CONTEXT_FULL, throws<SiskinException> { embedder.embed("a".repeat(9000)) }.kind, "too long")
+            throws<IllegalArgumentException> { model.newEmbedder(EmbedOptions(Pooling.LAST, dimensions = 0)) }
+            embedder.close()
+            throws<IllegalStateException> { embedder.embed("x") }
+        }
+    }
     t.test("opened at any offset of a descriptor") {
         val bytes = File(scriptPath).readBytes()
         val file = File.createTempFile("siskin", ".apk")

@@ -25,6 +25,14 @@ impl Lanes {
     }
 }
 
+impl From<[f32; 16]> for Lanes {
+    #[inline(always)]
+    fn from(lanes: [f32; 16]) -> Self {
+        Self(lanes)
+    }
+}
+
+// Conversions of 16-bit floats are some twenty instructions a lane here: calls, or attention alone would take 80 KB.
 impl F32x16 for Lanes {
     #[inline(always)]
     fn splat(x: f32) -> Self {
@@ -41,17 +49,17 @@ impl F32x16 for Lanes {
         *out = self.0;
     }
 
-    #[inline(always)]
+    #[inline(never)]
     fn load_f16(x: &[u16; 16]) -> Self {
         Self(x.map(|bits| f16::from_bits(bits).to_f32_const()))
     }
 
-    #[inline(always)]
+    #[inline(never)]
     fn store_f16(self, out: &mut [u16; 16]) {
         *out = self.0.map(|x| f16::from_f32_const(x).to_bits());
     }
 
-    #[inline(always)]
+    #[inline(never)]
     fn load_bf16(x: &[u16; 16]) -> Self {
         Self(x.map(|bits| bf16::from_bits(bits).to_f32_const()))
     }
