@@ -188,7 +188,24 @@ impl Fetcher<'_> {
 
     /// Downloads one package (a wheel or an sdist) and returns its file.
     pub(crate) fn package(&self, name: &str, version: &str, label: &str) -> Result<PathBuf, Failure> {
+        self.pip_download(name, version, label, &[])
+    }
+
+    /// Downloads the source of a Python package, also where the registry has it compiled, and returns its file.
+    pub(crate) fn source(&self, name: &str, version: &str) -> Result<PathBuf, Failure> {
+        self.pip_download(name, version, "source", &["--no-binary", name])
+    }
+
+    fn pip_download(
+        &self,
+        name: &str,
+        version: &str,
+        label: &str,
+        options: &[&str],
+    ) -> Result<PathBuf, Failure> {
         let folder = self.scratch.join(name);
+        // Whatever an earlier try left there is not the file that is asked for.
+        let _ = fs::remove_dir_all(&folder);
         fs::create_dir_all(&folder)?;
         let mut pip = Command::new("python3");
         pip.args([
@@ -200,6 +217,7 @@ impl Fetcher<'_> {
             "--no-cache-dir",
             "--disable-pip-version-check",
         ]);
+        pip.args(options);
         pip.arg("--dest").arg(&folder).arg(format!("{name}=={version}"));
         pip.env("TMPDIR", fs::canonicalize(self.scratch)?); // pip writes there first: that is what progress watches
         self.watch(

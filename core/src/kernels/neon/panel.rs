@@ -138,20 +138,24 @@ fn put_f16(bits: [u16; ROWS], out: &mut [[f32; 4]; 2]) {
 pub(in crate::kernels) fn unpack32<L: Layout, W: Weights32>(rows: [&[W]; ROWS], tiles: &mut [Tile32]) {
     let rows = rows.map(|r| &r[..tiles.len()]);
     for (b, tile) in tiles.iter_mut().enumerate() {
-        let (mut low, mut high) = ([zero_i8(); ROWS], [zero_i8(); ROWS]);
-        let (mut d, mut m) = ([0; ROWS], [0; ROWS]);
-        for r in 0..ROWS {
-            let block = &rows[r][b];
-            [low[r], high[r]] = block.signed();
-            (d[r], m[r]) = (block.d(), block.m());
-        }
-        L::put(low, &mut tile.q[0]);
-        L::put(high, &mut tile.q[1]);
-        let [d0, d1, d2, d3, d4, d5, d6, d7] = d;
-        store_f32(&mut tile.d[0], W::scales4([d0, d1, d2, d3]));
-        store_f32(&mut tile.d[1], W::scales4([d4, d5, d6, d7]));
+        let [r0, r1, r2, r3, r4, r5, r6, r7] = &rows;
+        let (r0, r1, r2, r3) = (&r0[b], &r1[b], &r2[b], &r3[b]);
+        let (r4, r5, r6, r7) = (&r4[b], &r5[b], &r6[b], &r7[b]);
+        // Written out: a loop is not always unrolled, and then its registers pass through memory.
+        let [a0, b0] = r0.signed();
+        let [a1, b1] = r1.signed();
+        let [a2, b2] = r2.signed();
+        let [a3, b3] = r3.signed();
+        let [a4, b4] = r4.signed();
+        let [a5, b5] = r5.signed();
+        let [a6, b6] = r6.signed();
+        let [a7, b7] = r7.signed();
+        L::put([a0, a1, a2, a3, a4, a5, a6, a7], &mut tile.q[0]);
+        L::put([b0, b1, b2, b3, b4, b5, b6, b7], &mut tile.q[1]);
+        store_f32(&mut tile.d[0], W::scales4([r0.d(), r1.d(), r2.d(), r3.d()]));
+        store_f32(&mut tile.d[1], W::scales4([r4.d(), r5.d(), r6.d(), r7.d()]));
         if W::MIN {
-            put_f16(m, &mut tile.m);
+            put_f16([r0.m(), r1.m(), r2.m(), r3.m(), r4.m(), r5.m(), r6.m(), r7.m()], &mut tile.m);
         }
     }
 }
