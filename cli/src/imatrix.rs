@@ -11,11 +11,12 @@ use crate::part::Part;
 use crate::progress::Progress;
 use clap::Args;
 use siskin::SessionOptions;
-use siskin::gguf::GgufFile;
+use siskin::gguf::{GgufFile, TensorInfo};
 use siskin::model::ProductInput;
 use siskin::tokenizer::Special;
-use siskin_quantize::Importance;
+use siskin_quantize::{Importance, Measured};
 use std::collections::BTreeMap;
+use std::ops::Range;
 use std::path::PathBuf;
 
 #[derive(Args, Debug)]
@@ -71,56 +72,75 @@ pub(crate) fn run(args: &ImatrixArgs) -> Result {
         session.prefill_measured(&window, &mut |product| sums.add(product))?;
     }
     drop(progress);
-    let sums = sums.finish();
+    let measured = sums.finish();
     let part = Part::create(&args.out)?;
     let dataset = args.text.display().to_string();
-    part.write(|out| Importance::write(&sums, &dataset, (windows as u32, args.ctx as u32), out))?;
+    part.write(|out| Importance::write(&measured, &dataset, (windows as u32, args.ctx as u32), out))?;
     part.finish(&args.out, args.force)?;
     print(&format!(
         "{}: {} matrices, {windows} windows of {} tokens\n",
         args.out.display(),
-        sums.len(),
+        measured.len(),
         args.ctx
     ))?;
     Ok(())
 }
 
-/// Sums of squares for each matrix, found by where its bytes are.
+/// Sums of squares for each tensor, found by where its bytes are.
 struct Sums {
-    /// Start and end of each tensor's bytes, and its name; sorted.
-    places: Vec<(usize, usize, String)>,
-    /// For the tensor with this place: sums, and how many inputs.
-    sums: BTreeMap<usize, (Vec<f64>, u64)>,
+    /// Sorted by where they start.
+    tensors: Vec<Place>,
+    /// What was measured of the tensor with this number.
+    measured: BTreeMap<usize, Measured>,
+}
+
+/// Where a tensor is.
+struct Place {
+    bytes: Range<usize>,
+    /// Of each expert's matrix; of the whole tensor where there are none.
+    matrix_bytes: usize,
+    experts: usize,
+    name: String,
+}
+
+impl Place {
+    fn new(tensor: &TensorInfo) -> Self {
+        let (start, len) = (tensor.bytes().as_ptr() as usize, tensor.bytes().len());
+        let experts = tensor.dims().get(2).copied().unwrap_or(1).max(1);
+        let name = tensor.name().to_owned();
+        Self { bytes: start..start + len, matrix_bytes: (len / experts).max(1), experts, name }
+    }
 }
 
 impl Sums {
     fn new(file: &GgufFile) -> Self {
-        let place = |t: &siskin::gguf::TensorInfo| {
-            let start = t.bytes().as_ptr() as usize;
-            (start, start + t.bytes().len(), t.name().to_owned())
-        };
         let head = |name: &str| name == "output.weight" || name == "token_embd.weight";
-        let mut places: Vec<_> = file.tensors().iter().filter(|t| !head(t.name())).map(place).collect();
-        places.sort();
-        Self { places, sums: BTreeMap::new() }
+        let mut tensors: Vec<_> = file.tensors().iter().filter(|t| !head(t.name())).map(Place::new).collect();
+        tensors.sort_by_key(|t| t.bytes.start);
+        Self { tensors, measured: BTreeMap::new() }
     }
 
     fn add(&mut self, product: ProductInput<'_>) {
-        let start = product.weights.as_ptr() as usize;
-        let after = self.places.partition_point(|p| p.0 <= start);
-        let Some(place) = after.checked_sub(1).filter(|&i| start < self.places[i].1) else { return };
-        let (sums, count) = self.sums.entry(place).or_insert_with(|| (vec![0.0; product.columns], 0));
-        for row in product.input.chunks_exact(product.columns) {
+        let (start, columns) = (product.weights.as_ptr() as usize, product.columns);
+        let after = self.tensors.partition_point(|t| t.bytes.start <= start);
+        let Some(at) = after.checked_sub(1).filter(|&i| self.tensors[i].bytes.contains(&start)) else {
+            return;
+        };
+        let tensor = &self.tensors[at];
+        let measured = self.measured.entry(at).or_insert_with(|| Measured {
+            name: tensor.name.clone(),
+            sums: vec![0.0; tensor.experts * columns],
+            counts: vec![0; tensor.experts],
+        });
+        let expert = (start - tensor.bytes.start) / tensor.matrix_bytes;
+        let sums = &mut measured.sums[expert * columns..][..columns];
+        for row in product.input.chunks_exact(columns) {
             sums.iter_mut().zip(row).for_each(|(sum, &x)| *sum += f64::from(x) * f64::from(x));
-            *count += 1;
+            measured.counts[expert] += 1;
         }
     }
 
-    fn finish(self) -> Vec<(String, Vec<f32>, u64)> {
-        let Self { places, sums } = self;
-        let named = |(place, (sums, count)): (usize, (Vec<f64>, u64))| {
-            (places[place].2.clone(), sums.into_iter().map(|x| x as f32).collect(), count)
-        };
-        sums.into_iter().map(named).collect()
+    fn finish(self) -> Vec<Measured> {
+        self.measured.into_values().collect()
     }
 }

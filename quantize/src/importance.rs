@@ -95,13 +95,12 @@ impl Importance {
         self.means.get(name).is_none_or(|m| Some(m.len()) == columns.checked_mul(experts))
     }
 
-    /// Writes sums of squares, each `[columns]` over `count` inputs, as a file that [`read`](Self::read) and llama.cpp
-    /// read.
+    /// Writes sums of squares as a file that [`read`](Self::read) and llama.cpp read.
     ///
     /// # Errors
     /// Of writing.
     pub fn write(
-        sums: &[(String, Vec<f32>, u64)],
+        measured: &[Measured],
         dataset: &str,
         (chunks, chunk_tokens): (u32, u32),
         out: &mut dyn std::io::Write,
@@ -109,24 +108,34 @@ impl Importance {
         let mut w = GgufWriter::new();
         w.set("general.type", "imatrix").set("imatrix.datasets", &[dataset][..]);
         w.set("imatrix.chunk_count", &chunks).set("imatrix.chunk_size", &chunk_tokens);
-        for (name, sums, _) in sums {
-            w.tensor(&format!("{name}{SUMS}"), QuantType::F32, &[sums.len(), 1])?;
-            w.tensor(&format!("{name}{COUNTS}"), QuantType::F32, &[1, 1])?;
+        for Measured { name, sums, counts } in measured {
+            let experts = counts.len();
+            w.tensor(&format!("{name}{SUMS}"), QuantType::F32, &[sums.len() / experts.max(1), experts])?;
+            w.tensor(&format!("{name}{COUNTS}"), QuantType::F32, &[1, experts])?;
         }
         let mut at = 0;
         w.write(out, &mut |_, out| {
-            let (_, sums, count) = &sums[at / 2];
+            let Measured { sums, counts, .. } = &measured[at / 2];
             if at.is_multiple_of(2) {
-                for x in sums {
-                    out.write_all(&x.to_le_bytes())?;
-                }
+                sums.iter().try_for_each(|x| out.write_all(&(*x as f32).to_le_bytes()))?;
             } else {
-                out.write_all(&(*count as f32).to_le_bytes())?;
+                counts.iter().try_for_each(|n| out.write_all(&(*n as f32).to_le_bytes()))?;
             }
             at += 1;
             Ok(())
         })
     }
+}
+
+/// What the products with one tensor read.
+#[derive(Clone, Debug, PartialEq)]
+pub struct Measured {
+    /// The tensor's.
+    pub name: String,
+    /// Sums of squares, `[experts, columns]`; one expert where the tensor is a matrix.
+    pub sums: Vec<f64>,
+    /// How many inputs each expert's sums are of.
+    pub counts: Vec<u64>,
 }
 
 fn floats(tensor: &TensorInfo) -> Result<Vec<f32>> {
@@ -144,13 +153,24 @@ mod tests {
     #[test]
     fn what_is_written_is_read() {
         let mut bytes = Vec::new();
-        let sums = [("blk.0.attn_q.weight".to_owned(), vec![2.0, 4.0], 2)];
-        Importance::write(&sums, "text", (3, 512), &mut bytes).expect("into memory");
+        let measured = |name: &str, sums: &[f64], counts: &[u64]| Measured {
+            name: name.to_owned(),
+            sums: sums.to_vec(),
+            counts: counts.to_vec(),
+        };
+        let all = [
+            measured("blk.0.attn_q.weight", &[2.0, 4.0], &[2]),
+            measured("blk.0.ffn_up_exps.weight", &[8.0, 4.0, 0.0, 0.0, 3.0, 6.0], &[4, 0, 3]),
+        ];
+        Importance::write(&all, "text", (3, 512), &mut bytes).expect("into memory");
         let file = GgufFile::from_bytes(bytes).expect("valid");
         let read = Importance::from_gguf(&file, "x").expect("valid");
-        assert_eq!((read.len(), read.chunks, &*read.datasets[0]), (1, 3, "text"));
+        assert_eq!((read.len(), read.chunks, &*read.datasets[0]), (2, 3, "text"));
         assert_eq!(read.of("blk.0.attn_q.weight", 2, 0), Some(&[1.0, 2.0][..]));
         assert_eq!(read.of("blk.0.attn_q.weight", 2, 1), None);
+        // The second expert was never asked.
+        let experts = [0, 1, 2].map(|e| read.of("blk.0.ffn_up_exps.weight", 2, e));
+        assert_eq!(experts, [Some(&[2.0, 1.0][..]), Some(&[1.0, 1.0][..]), Some(&[1.0, 2.0][..])]);
         assert!(
             read.fits("blk.0.attn_q.weight", 2, 1)
                 && !read.fits("blk.0.attn_q.weight", 3, 1)

@@ -17,5 +17,5 @@ mod order;
 mod recipe;
 
 pub use convert::{Conversion, Options, Progress};
-pub use importance::Importance;
+pub use importance::{Importance, Measured};
 pub use recipe::Recipe;

@@ -58,11 +58,7 @@ pub fn open(folder: impl AsRef<Path>) -> Result<GgufFile> {
         Error::new(ErrorKind::Missing, "the folder has no config.json: it is no model").with_file(folder)
     })?;
     let family = families::find(&config)?;
-    let config = match family.part {
-        Some(part) => config.of_part(part),
-        None => config,
-    };
-    let config = config.with_defaults(family.defaults);
+    let config = family.settled(config);
     let mut head = Head::new(family.arch);
     head.set_global("general.architecture", family.arch);
     head.set_global("general.type", "model");
@@ -88,7 +84,10 @@ pub fn open(folder: impl AsRef<Path>) -> Result<GgufFile> {
 pub fn tokenizer(folder: impl AsRef<Path>) -> Result<Tokenizer> {
     let folder = folder.as_ref();
     let config = Config::read(folder, "config.json")?.unwrap_or_else(|| Config::empty(folder, "config.json"));
-    let arch = families::find(&config).map_or("unknown", |f| f.arch);
+    let (arch, config) = match families::find(&config) {
+        Ok(family) => (family.arch, family.settled(config)),
+        Err(_) => ("unknown", config),
+    };
     let mut head = Head::new(arch);
     head.set_global("general.architecture", arch);
     tokenizer::write(folder, &config, &mut head)?;

@@ -4,7 +4,7 @@
 //! the mapped file can be read with as many threads.
 
 use std::fmt;
-use std::path::Path;
+use std::path::{Path, PathBuf};
 use std::process::Command;
 
 use serde_json::Value;
@@ -22,6 +22,8 @@ enum Side {
     Siskin,
     /// Ours without AVX-512.
     Avx2,
+    /// Ours with the file that `siskin pack` makes of the model, where there is one beside it.
+    Packed,
     Llama,
     Ik,
     Candle,
@@ -32,6 +34,7 @@ impl fmt::Display for Side {
         f.write_str(match self {
             Self::Siskin => "siskin",
             Self::Avx2 => "siskin (AVX2)",
+            Self::Packed => "siskin (packed)",
             Self::Llama => "llama.cpp",
             Self::Ik => "ik_llama.cpp",
             Self::Candle => "candle",
@@ -62,7 +65,7 @@ pub(super) fn run(bench: &mut Bench, depths: &[usize]) -> Result<(), Failure> {
             for &depth in depths {
                 let test = Test { depth, threads };
                 let label = format!("{}, {threads} threads, depth {depth}", short_name(model));
-                let sides = sides(&bench.peers, depth);
+                let sides = sides(&bench.peers, model, depth);
                 let peak = if depth == 0 { int8_peak(threads) } else { 0.0 };
                 let runs = bench.in_turn(&label, &sides, |b, side| one(&b.peers, side, model, test));
                 for record in records(model, test, work, peak, &runs) {
@@ -75,13 +78,19 @@ pub(super) fn run(bench: &mut Bench, depths: &[usize]) -> Result<(), Failure> {
     Ok(())
 }
 
+/// Where `benches/compare` puts the packed file of a model.
+fn packed(model: &Path) -> PathBuf {
+    model.with_extension("packed.gguf")
+}
+
 /// Those that are there. Candle reads long texts too slowly, and all at once.
-fn sides(peers: &Peers, depth: usize) -> Vec<Side> {
-    let all = [Side::Siskin, Side::Avx2, Side::Llama, Side::Ik, Side::Candle];
+fn sides(peers: &Peers, model: &Path, depth: usize) -> Vec<Side> {
+    let all = [Side::Siskin, Side::Avx2, Side::Packed, Side::Llama, Side::Ik, Side::Candle];
     let there = |side: &Side| match side {
         Side::Siskin => true,
         Side::Avx2 => siskin::kernels::Kernels::tiers()
             .any(|t| t == ("x86_64-avx2", true) && t.0 != siskin::kernels::Kernels::best().name()),
+        Side::Packed => packed(model).exists(),
         Side::Llama => peers.llama_bin.join("llama-bench").exists(),
         Side::Ik => peers.ik_bin.join("llama-bench").exists(),
         Side::Candle => peers.candle.exists() && depth == 0,
@@ -134,7 +143,7 @@ fn one(peers: &Peers, side: Side, model: &Path, test: Test) -> Result<Run, Failu
     let json = report.find(['[', '{']).map_or("", |start| &report[start..]);
     let report: Value = serde_json::from_str(json).map_err(|e| format!("{e} in:\n{report}"))?;
     let run = match side {
-        Side::Siskin | Side::Avx2 => read_siskin(&report, test.depth),
+        Side::Siskin | Side::Avx2 | Side::Packed => read_siskin(&report, test.depth),
         Side::Llama | Side::Ik => read_llama(&report, test.depth),
         Side::Candle => read_candle(&report, test.depth),
     };
@@ -145,14 +154,21 @@ fn command(peers: &Peers, side: Side, model: &Path, test: Test) -> Command {
     let (depth, threads) = (test.depth.to_string(), test.threads.to_string());
     let (prefill, decode) = (PREFILL.to_string(), DECODE.to_string());
     let mut command = peers.timed(&match side {
-        Side::Siskin | Side::Avx2 => peers.siskin.clone(),
+        Side::Siskin | Side::Avx2 | Side::Packed => peers.siskin.clone(),
         Side::Llama => peers.llama_bin.join("llama-bench"),
         Side::Ik => peers.ik_bin.join("llama-bench"),
         Side::Candle => peers.candle.clone(),
     });
     match side {
-        Side::Siskin | Side::Avx2 => {
-            command.arg("bench").arg(model).args(["--json", "--repeats", "1", "--threads", &threads]);
+        Side::Siskin | Side::Avx2 | Side::Packed => {
+            let packed = (side == Side::Packed).then(|| packed(model));
+            command.arg("bench").arg(packed.as_deref().unwrap_or(model)).args([
+                "--json",
+                "--repeats",
+                "1",
+                "--threads",
+                &threads,
+            ]);
             // A prompt has to be given; a deep run measures a short one for nothing.
             command.args(["--prompt", if test.depth == 0 { &prefill } else { "16" }]);
             command.args(["--tokens", &decode, "--depths", &depth]);

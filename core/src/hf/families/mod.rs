@@ -88,6 +88,16 @@ pub(super) fn types() -> impl Iterator<Item = &'static str> {
 }
 
 impl Family {
+    /// The configuration of one of this family's folders as its readers expect it: the language model's part is looked
+    /// into first, and what files leave unsaid is there.
+    pub(super) fn settled(&self, config: Config) -> Config {
+        let config = match self.part {
+            Some(part) => config.of_part(part),
+            None => config,
+        };
+        config.with_defaults(self.defaults)
+    }
+
     /// GGUF's name of the tensor that the checkpoint calls `name`; `None` if it is not used. A name that no table has
     /// stays, and is refused where it is not asked for.
     pub(super) fn gguf_name(&self, name: &str) -> Option<String> {

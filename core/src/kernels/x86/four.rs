@@ -14,6 +14,7 @@ pub(in crate::kernels) struct Four {
 }
 
 impl Four {
+    #[inline(always)]
     pub(in crate::kernels) fn new(w: &QMatRef<'_>, first: usize) -> Self {
         let row = |i: usize| w.bytes()[(first + i).min(w.rows() - 1) * w.row_bytes()..].as_ptr();
         Self { first, rows: std::array::from_fn(row) }
@@ -25,9 +26,11 @@ impl Four {
         let mut lanes = [0.0; ROWS];
         // SAFETY: writes the four elements.
         unsafe { _mm_storeu_ps(lanes.as_mut_ptr(), sums) };
-        let row = out.row(0);
-        let n = ROWS.min(row.len() - self.first);
-        row[self.first..self.first + n].copy_from_slice(&lanes[..n]);
+        let left = &mut out.row(0)[self.first..];
+        match left.first_chunk_mut() {
+            Some(four) => *four = lanes,
+            None => left.copy_from_slice(&lanes[..left.len()]),
+        }
     }
 }
 

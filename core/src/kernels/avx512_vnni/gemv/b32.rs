@@ -74,8 +74,7 @@ fn prepare<'s, B: Row32>(acts: &QuantActs<'_>, scratch: &'s mut Scratch) -> &'s 
     for b in 0..groups * BLOCKS {
         let (group, at) = (&mut all[b / BLOCKS], b % BLOCKS);
         let (q, sum, scale) = if b < blocks {
-            let block = acts.block(0, b);
-            (block.qs, block.sums[0], block.scale)
+            (&acts.qs[32 * b..32 * b + 32], acts.sums[b], acts.scales[b])
         } else {
             (&[0; 32][..], 0, 0.0)
         };
@@ -95,6 +94,7 @@ unsafe fn rows<B: Row32>(w: &QMatRef<'_>, acts: &QuantActs<'_>, out: &mut Stripe
     let acts = prepare::<B>(acts, scratch);
     let mut ahead = Ahead::onward(w, ROWS);
     let mut terms = Terms::NONE;
+    let mut last = [[0u8; MOST_BYTES]; ROWS];
     for first in (0..w.rows()).step_by(ROWS) {
         let four = Four::new(w, first);
         // SAFETY: the caller's; rows have `groups` times four blocks and then `rest`.
@@ -110,18 +110,40 @@ unsafe fn rows<B: Row32>(w: &QMatRef<'_>, acts: &QuantActs<'_>, out: &mut Stripe
             if rest > 0 {
                 let at = groups * BLOCKS * size_of::<B>();
                 ahead.advance(ROWS * rest * size_of::<B>());
-                // A copy, so that no more than the row is read.
-                let mut last = [[0u8; MOST_BYTES]; ROWS];
-                for (last, row) in last.iter_mut().zip(four.rows) {
-                    let rest = std::slice::from_raw_parts(row.add(at), rest * size_of::<B>());
-                    last[..rest.len()].copy_from_slice(rest);
-                }
-                terms.multiply::<B>(last.each_ref().map(|last| last.as_ptr()), &acts[groups]);
+                terms.multiply::<B>(whole::<B>(w, &four, at, &mut last), &acts[groups]);
                 sum = terms.add::<B>(sum, &acts[groups], rest);
             }
             four.store(sum, out);
         }
     }
+}
+
+/// Four blocks of each row that begin `at` bytes into it, of which the row has only the first: what follows is the next
+/// row, whose blocks meet activations that are zero and are not added. Rows that end where the matrix does are copied.
+///
+/// # Safety
+/// - `at` lies in the row.
+#[inline(always)]
+unsafe fn whole<B: Row32>(
+    w: &QMatRef<'_>,
+    four: &Four,
+    at: usize,
+    last: &mut [[u8; MOST_BYTES]; ROWS],
+) -> [*const u8; ROWS] {
+    let end = w.bytes().as_ptr_range().end;
+    let mut from = four.rows;
+    for r in 0..ROWS {
+        // SAFETY: the caller's.
+        unsafe {
+            from[r] = from[r].add(at);
+            let left = end.offset_from_unsigned(from[r]);
+            if left < BLOCKS * size_of::<B>() {
+                from[r].copy_to_nonoverlapping(last[r].as_mut_ptr(), left);
+                from[r] = last[r].as_ptr();
+            }
+        }
+    }
+    from
 }
 
 /// What four blocks of four rows add to the sums: `[block][row]`.

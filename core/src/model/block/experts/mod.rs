@@ -6,9 +6,11 @@
 
 mod route;
 
+use std::ops::Range;
+
 use super::{ffn, linear};
-use crate::model::activations::{Activations, Local};
-use crate::model::decoder::Context;
+use crate::model::activations::{Activations, Input, Local};
+use crate::model::decoder::{Context, ProductInput};
 use crate::model::slots::{Slots, TILE};
 use crate::model::spec::{ExpertsSpec, Weighted};
 use crate::model::weights::{Experts, Stack};
@@ -130,6 +132,9 @@ fn inner(
         }
     });
 
+    for stack in [&w.gate, &w.up] {
+        show(cx, stack, input, width, bands);
+    }
     let (gate, up) = (&mut gate[..all * hidden], &mut up[..all * hidden]);
     let grid = |stack: &Stack, out| {
         let tile_cols = task_rows(cx, stack, bands.len());
@@ -159,6 +164,20 @@ fn inner(
         h.copy_from_slice(gate);
         cx.kernels.act_mul(h, up, spec.act);
     });
+    show(cx, &w.down, input, hidden, bands);
+}
+
+/// Shows what each expert's product reads to whoever measures that.
+fn show(cx: &Context<'_>, stack: &Stack, input: &Input, columns: usize, bands: &[(usize, Range<usize>)]) {
+    let Some(inputs) = cx.inputs else { return };
+    for (expert, slots) in bands {
+        let weights = stack.mat(*expert, 0..stack.rows()).bytes();
+        inputs(ProductInput {
+            weights,
+            input: &input.h[slots.start * columns..slots.end * columns],
+            columns,
+        });
+    }
 }
 
 /// Adds `down` of every slot to its token's row of `out`, `[n, width]`.
