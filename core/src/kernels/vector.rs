@@ -18,6 +18,20 @@ pub(crate) trait F32x16: Copy {
     fn load(x: &[f32; 16]) -> Self;
     /// Stores 16 values.
     fn store(self, out: &mut [f32; 16]);
+    /// Stores integral lanes, each in the range of `i16`.
+    #[inline(always)]
+    fn store_i16(self, out: &mut [i16; 16]) {
+        let mut lanes = [0.0; 16];
+        self.store(&mut lanes);
+        *out = lanes.map(|x| x as i16);
+    }
+    /// Stores integral lanes, each in the range of `i8`.
+    #[inline(always)]
+    fn store_i8(self, out: &mut [i8; 16]) {
+        let mut lanes = [0.0; 16];
+        self.store(&mut lanes);
+        *out = lanes.map(|x| x as i8);
+    }
     /// Widens 16 f16 values.
     fn load_f16(x: &[u16; 16]) -> Self;
     /// Rounds to f16, nearest even; overflow gives infinity, NaN stays NaN (any payload).
@@ -48,6 +62,11 @@ pub(crate) trait F32x16: Copy {
     fn reduce_add(self) -> f32;
     /// Tree maximum in the same order, with [`max`](Self::max)'s rule.
     fn reduce_max(self) -> f32;
+    /// Whether a lane is NaN, where all others are 0.
+    #[inline(always)]
+    fn has_nan(self) -> bool {
+        self.reduce_add().is_nan()
+    }
 
     /// Loads up to 16 values; the lanes beyond are `fill`.
     #[inline(always)]

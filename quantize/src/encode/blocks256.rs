@@ -34,7 +34,10 @@ fn symmetric<const SUBS: usize, const LEN: usize>(
     quantise: impl Fn(f32) -> (i8, f32),
 ) -> Symmetric<SUBS> {
     let (xs, ws) = (x.as_chunks::<LEN>().0, w.as_chunks::<LEN>().0);
-    let wanted: [f32; SUBS] = std::array::from_fn(|j| find(&xs[j], &ws[j]));
+    let mut wanted = [0.0f32; SUBS];
+    for j in 0..SUBS {
+        wanted[j] = find(&xs[j], &ws[j]);
+    }
     let extreme = wanted.iter().fold(0.0f32, |m, &v| if v.abs() > m.abs() { v } else { m });
     // The extreme becomes the integer of largest magnitude.
     let mut best: Option<(f32, Symmetric<SUBS>)> = None;
@@ -93,8 +96,10 @@ fn affine<const SUBS: usize, const LEN: usize>(
     most: f32,
 ) -> Affine<SUBS> {
     let (xs, ws) = (x.as_chunks::<LEN>().0, w.as_chunks::<LEN>().0);
-    let wanted: [(f32, f32); SUBS] =
-        std::array::from_fn(|j| scale_and_min(&xs[j], &ws[j], high, false, &MANY_AFFINE));
+    let mut wanted = [(0.0f32, 0.0f32); SUBS];
+    for j in 0..SUBS {
+        wanted[j] = scale_and_min(&xs[j], &ws[j], high, false, &MANY_AFFINE);
+    }
     let mut next = wanted.iter().fold((0.0f32, 0.0f32), |m, v| (m.0.max(v.0), m.1.max(v.1)));
     next = (next.0 / most, next.1 / most);
     let mut best: Option<(f32, Affine<SUBS>)> = None;

@@ -22,19 +22,27 @@ fn fifth_bits(q: &[u8; 32]) -> [u8; 4] {
     (0..32).fold(0, |bits, i| bits | u32::from(q[i] >> 4 & 1) << i).to_le_bytes()
 }
 
+/// Levels `low..=high`, less `low`.
+#[inline(always)]
+fn signed_levels(x: &[f32; 32], inverse: f32, low: f32, high: f32) -> [u8; 32] {
+    let mut q = [0; 32];
+    for (q, &x) in q.iter_mut().zip(x) {
+        *q = stored(level(x, inverse, low, high) - low);
+    }
+    q
+}
+
 #[inline(always)]
 pub(super) fn q4_0(x: &[f32; 32], w: &[f32; 32], out: &mut [u8]) {
     let (bits, d) = half(scale(x, w, -8.0, 7.0, &FEW));
-    let inv = inverse(d);
     out[..2].copy_from_slice(&bits);
-    nibbles(&std::array::from_fn(|i| stored(level(x[i], inv, -8.0, 7.0) + 8.0)), &mut out[2..]);
+    nibbles(&signed_levels(x, inverse(d), -8.0, 7.0), &mut out[2..]);
 }
 
 #[inline(always)]
 pub(super) fn q5_0(x: &[f32; 32], w: &[f32; 32], out: &mut [u8]) {
     let (bits, d) = half(scale(x, w, -16.0, 15.0, &FEW));
-    let inv = inverse(d);
-    let q: [u8; 32] = std::array::from_fn(|i| stored(level(x[i], inv, -16.0, 15.0) + 16.0));
+    let q = signed_levels(x, inverse(d), -16.0, 15.0);
     out[..2].copy_from_slice(&bits);
     out[2..6].copy_from_slice(&fifth_bits(&q));
     nibbles(&q, &mut out[6..]);
@@ -56,8 +64,11 @@ pub(super) fn q8_0(x: &[f32; 32], out: &mut [u8]) {
 fn affine(x: &[f32; 32], w: &[f32; 32], high: f32) -> ([u8; 2], [u8; 2], [u8; 32]) {
     let (d, min) = scale_and_min(x, w, high, true, &FEW_AFFINE);
     let ((d_bits, d), (m_bits, m)) = (half(d), half(-min));
-    let inv = inverse(d);
-    (d_bits, m_bits, std::array::from_fn(|i| stored(level(x[i] - m, inv, 0.0, high))))
+    let (inv, mut q) = (inverse(d), [0; 32]);
+    for (q, x) in q.iter_mut().zip(x) {
+        *q = stored(level(x - m, inv, 0.0, high));
+    }
+    (d_bits, m_bits, q)
 }
 
 #[inline(always)]
@@ -122,5 +133,9 @@ pub(super) fn iq4_nl(x: &[f32; 32], w: &[f32; 32], out: &mut [u8]) {
     let (bits, d) = half(iq4_scale(x, w, &IQ4_FEW));
     let inv = inverse(d);
     out[..2].copy_from_slice(&bits);
-    nibbles(&std::array::from_fn(|i| iq4_index(x[i] * inv)), &mut out[2..]);
+    let mut q = [0; 32];
+    for (q, x) in q.iter_mut().zip(x) {
+        *q = iq4_index(x * inv);
+    }
+    nibbles(&q, &mut out[2..]);
 }

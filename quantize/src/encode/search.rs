@@ -59,8 +59,13 @@ pub(super) fn inverse(x: f32) -> f32 {
 /// All lanes in one, halved again and again.
 #[inline(always)]
 fn folded(lanes: &Lanes, f: impl Fn(f32, f32) -> f32) -> f32 {
-    let eight: [f32; 8] = std::array::from_fn(|l| f(lanes[l], lanes[l + 8]));
-    let four: [f32; 4] = std::array::from_fn(|l| f(eight[l], eight[l + 4]));
+    let (mut eight, mut four) = ([0.0; 8], [0.0; 4]);
+    for l in 0..8 {
+        eight[l] = f(lanes[l], lanes[l + 8]);
+    }
+    for l in 0..4 {
+        four[l] = f(eight[l], eight[l + 4]);
+    }
     f(f(four[0], four[2]), f(four[1], four[3]))
 }
 
@@ -156,7 +161,10 @@ pub(super) fn scale_of<const LEN: usize, const N: usize>(
     }
     let (xq, qq) = (vectors(xq), vectors(qq));
     // With the best scale for its levels, what a candidate leaves is sum(w x^2) minus this.
-    let gains: [f32; N] = std::array::from_fn(|l| if qq[l] > 0.0 { xq[l] * xq[l] / qq[l] } else { 0.0 });
+    let mut gains = [0.0f32; N];
+    for l in 0..N {
+        gains[l] = if qq[l] > 0.0 { xq[l] * xq[l] / qq[l] } else { 0.0 };
+    }
     let best = largest(&gains);
     // Not a number where weights are so large that their squares are infinite.
     if gains[best].is_nan() || gains[best] <= 0.0 {

@@ -10,9 +10,37 @@ pub(super) struct V(pub(super) __m256, pub(super) __m256);
 
 const NEAREST: i32 = _MM_FROUND_TO_NEAREST_INT | _MM_FROUND_NO_EXC;
 
+impl V {
+    /// Integral lanes as words, in order.
+    #[inline(always)]
+    unsafe fn words(self) -> __m256i {
+        // SAFETY: only needs the tier's instructions.
+        unsafe {
+            let words = _mm256_packs_epi32(_mm256_cvtps_epi32(self.0), _mm256_cvtps_epi32(self.1));
+            _mm256_permute4x64_epi64::<0b11_01_10_00>(words)
+        }
+    }
+}
+
 // SAFETY, for every block below: values of this type exist only where the tier's instructions do (see `V`), so the
 // register intrinsics may run; loads and stores touch exactly the array that the reference covers.
 impl F32x16 for V {
+    #[inline(always)]
+    fn store_i16(self, out: &mut [i16; 16]) {
+        // SAFETY: the tier's instructions are there; writes `out`.
+        unsafe { _mm256_storeu_si256(out.as_mut_ptr().cast(), self.words()) }
+    }
+
+    #[inline(always)]
+    fn store_i8(self, out: &mut [i8; 16]) {
+        // SAFETY: the tier's instructions are there; writes `out`.
+        unsafe {
+            let words = self.words();
+            let bytes = _mm_packs_epi16(_mm256_castsi256_si128(words), _mm256_extracti128_si256::<1>(words));
+            _mm_storeu_si128(out.as_mut_ptr().cast(), bytes);
+        }
+    }
+
     #[inline(always)]
     fn splat(x: f32) -> Self {
         // SAFETY: the tier's instructions are there.
@@ -168,6 +196,12 @@ impl F32x16 for V {
             let two = _mm_max_ps(four, _mm_movehl_ps(four, four));
             _mm_cvtss_f32(_mm_max_ss(two, _mm_movehdup_ps(two)))
         }
+    }
+
+    #[inline(always)]
+    fn has_nan(self) -> bool {
+        // SAFETY: the tier's instructions are there.
+        unsafe { _mm256_movemask_ps(_mm256_cmp_ps::<_CMP_UNORD_Q>(self.0, self.1)) != 0 }
     }
 
     #[inline(always)]

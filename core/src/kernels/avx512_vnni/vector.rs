@@ -40,6 +40,24 @@ impl F32x16 for V {
     }
 
     #[inline(always)]
+    fn store_i16(self, out: &mut [i16; 16]) {
+        // SAFETY: the tier's instructions are there; writes `out`.
+        unsafe {
+            let words = _mm512_cvtepi32_epi16(_mm512_cvtps_epi32(self.0));
+            _mm256_storeu_si256(out.as_mut_ptr().cast(), words);
+        }
+    }
+
+    #[inline(always)]
+    fn store_i8(self, out: &mut [i8; 16]) {
+        // SAFETY: the tier's instructions are there; writes `out`.
+        unsafe {
+            let bytes = _mm512_cvtepi32_epi8(_mm512_cvtps_epi32(self.0));
+            _mm_storeu_si128(out.as_mut_ptr().cast(), bytes);
+        }
+    }
+
+    #[inline(always)]
     fn load_f16(x: &[u16; 16]) -> Self {
         // SAFETY: reads the 32 bytes of `x`.
         Self(unsafe { _mm512_cvtph_ps(_mm256_loadu_si256(x.as_ptr().cast())) })
@@ -150,6 +168,12 @@ impl F32x16 for V {
             let two = _mm_max_ps(four, _mm_movehl_ps(four, four));
             _mm_cvtss_f32(_mm_max_ss(two, _mm_movehdup_ps(two)))
         }
+    }
+
+    #[inline(always)]
+    fn has_nan(self) -> bool {
+        // SAFETY: the tier's instructions are there.
+        unsafe { _mm512_cmp_ps_mask::<_CMP_UNORD_Q>(self.0, self.0) != 0 }
     }
 
     #[inline(always)]

@@ -15,7 +15,7 @@ pub(crate) fn q8x32<V: F32x16>(x: &[f32], qs: &mut [i8], scales: &mut [f32], sum
         let inverse;
         (*scale, inverse) = block_scale::<V>(x);
         let first = round_16::<V>(&x[0], inverse, &mut qs[0]);
-        *sum = (first + round_16::<V>(&x[1], inverse, &mut qs[1])) as i16;
+        *sum = first.add(round_16::<V>(&x[1], inverse, &mut qs[1])).reduce_add() as i16;
     }
 }
 
@@ -28,7 +28,7 @@ pub(crate) fn q8x256<V: F32x16>(x: &[f32], qs: &mut [i8], scales: &mut [f32], su
         let inverse;
         (*scale, inverse) = block_scale::<V>(x);
         for ((x, qs), sum) in x.iter().zip(qs).zip(sums) {
-            *sum = round_16::<V>(x, inverse, qs) as i16;
+            *sum = round_16::<V>(x, inverse, qs).reduce_add() as i16;
         }
     }
 }
@@ -67,7 +67,7 @@ pub(crate) fn largest<V: F32x16>(x: &[[f32; 16]]) -> (f32, bool) {
         amax = x.abs().max(amax);
         finite = x.fma(V::splat(0.0), finite);
     }
-    (amax.reduce_max(), finite.reduce_add() == 0.0)
+    (amax.reduce_max(), !finite.has_nan())
 }
 
 /// The scale and its inverse, or NaN and 0, or 0 and 0.
@@ -89,24 +89,14 @@ fn scale_of(amax: f32, finite: bool) -> (f32, f32) {
     }
 }
 
-/// Sixteen quantised values and their sum (exact). An inverse of 0 gives zeros whatever `x` is.
+/// Sixteen quantised values, also as floats. An inverse of 0 gives zeros whatever `x` is.
 #[inline(always)]
-fn round_16<V: F32x16>(x: &[f32; 16], inverse: f32, qs: &mut [i8; 16]) -> i32 {
+fn round_16<V: F32x16>(x: &[f32; 16], inverse: f32, qs: &mut [i8; 16]) -> V {
     if inverse == 0.0 {
         *qs = [0; 16];
-        return 0;
+        return V::splat(0.0);
     }
     let rounded = V::load(x).mul(V::splat(inverse)).round();
-    let mut shifted = [0.0; 16];
-    to_bits(rounded).store(&mut shifted);
-    for (q, x) in qs.iter_mut().zip(&shifted) {
-        *q = x.to_bits() as i8;
-    }
-    rounded.reduce_add() as i32
-}
-
-/// Integers, below 2^22 in magnitude, put in two's complement into the lowest bits: by adding 1.5 * 2^23.
-#[inline(always)]
-pub(crate) fn to_bits<V: F32x16>(integers: V) -> V {
-    integers.add(V::splat(12_582_912.0))
+    rounded.store_i8(qs);
+    rounded
 }

@@ -15,6 +15,15 @@ impl Neon {
         Self([f(a), f(b), f(c), f(d)])
     }
 
+    /// Integral lanes as words.
+    #[inline(always)]
+    fn words(self) -> [int16x8_t; 2] {
+        // SAFETY: every aarch64 processor that the standard library runs on has NEON.
+        let [a, b, c, d] = self.0.map(|x| unsafe { vmovn_s32(vcvtq_s32_f32(x)) });
+        // SAFETY: as above.
+        unsafe { [vcombine_s16(a, b), vcombine_s16(c, d)] }
+    }
+
     #[inline(always)]
     fn zip(self, y: Self, f: impl Fn(float32x4_t, float32x4_t) -> float32x4_t) -> Self {
         let ([a, b, c, d], [p, q, r, s]) = (self.0, y.0);
@@ -39,6 +48,23 @@ fn min4(a: float32x4_t, b: float32x4_t) -> float32x4_t {
 // NEON is part of every aarch64 target of the standard library, and the loads and stores below stay inside the
 // arrays that they are given.
 impl F32x16 for Neon {
+    #[inline(always)]
+    fn store_i16(self, out: &mut [i16; 16]) {
+        let [low, high] = self.words();
+        // SAFETY: NEON is always there; writes the two halves of `out`.
+        unsafe {
+            vst1q_s16(out.as_mut_ptr(), low);
+            vst1q_s16(out[8..].as_mut_ptr(), high);
+        }
+    }
+
+    #[inline(always)]
+    fn store_i8(self, out: &mut [i8; 16]) {
+        let [low, high] = self.words();
+        // SAFETY: NEON is always there; writes `out`.
+        unsafe { vst1q_s8(out.as_mut_ptr(), vcombine_s8(vmovn_s16(low), vmovn_s16(high))) }
+    }
+
     #[inline(always)]
     fn splat(x: f32) -> Self {
         // SAFETY: NEON is always there.

@@ -254,11 +254,7 @@ fn weigh<V: F32x16>(
         return 0.0;
     }
     for (group, weights) in groups.iter().zip(&mut weights.as_chunks_mut::<16>().0[low..high]) {
-        let mut bits = [0.0; 16];
-        quantize::to_bits(V::load(group).mul(V::splat(inverse)).round()).store(&mut bits);
-        for (weight, bits) in weights.iter_mut().zip(&bits) {
-            *weight = bits.to_bits() as i16;
-        }
+        V::load(group).mul(V::splat(inverse)).round().store_i16(weights);
     }
     largest / UNITS
 }
