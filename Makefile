@@ -10,10 +10,10 @@ CARGO  = cargo --locked
 XTASK  = $(CARGO) xtask
 SISKIN = $(CARGO) run --quiet --release --package siskin-cli --
 
-.PHONY: help demo test lint unit conformance bench instructions arm models python swift ios install c kotlin android
+.PHONY: help demo test lint unit conformance bench instructions beyond-memory arm models python swift ios install c kotlin android
 
 help: ## This list
-	@grep -E '^[a-z]+:.*## ' $(MAKEFILE_LIST) | sed 's/:.*## /\t/' | expand -t 14
+	@grep -E '^[a-z-]+:.*## ' $(MAKEFILE_LIST) | sed 's/:.*## /\t/' | expand -t 14
 
 demo: ## Fetch two small models, build, and let both answer
 	@scripts/need cargo cc pip
@@ -53,6 +53,9 @@ bench: ## Compare speed and memory with llama.cpp, ik_llama.cpp and candle: some
 instructions: ## Count the instructions that a token takes; fail where they grew
 	@scripts/need cargo cc valgrind
 	$(XTASK) instructions
+
+beyond-memory: ## Run a model in a third of the memory that it takes (root, control groups)
+	scripts/beyond-memory
 
 install: ## Build and install the C library (PREFIX=/usr/local DESTDIR=)
 	@scripts/need cargo cc python3 readelf
